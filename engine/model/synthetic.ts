@@ -1,0 +1,57 @@
+import { pcg } from '../runner/sampling'
+import type { ModelConfig } from './config'
+import { LAYER_TENSORS, layerShape, type LayerWeights, type Model, type Weights } from './weights'
+
+/**
+ * Weights from a counter-based generator: value i of tensor t is a function of (seed, t, i) alone, so
+ * that a GPU, a WebAssembly loop and this file make the same numbers without moving any.
+ *
+ *   u = pcg(pcg(seed + t) + i) >> 8              24 random bits
+ *   matrices: (u / 2^23 − 1) · √(3 / columns)    uniform, variance 1 / columns: activations keep their size
+ *   norms:    1
+ *
+ * Tensor numbers: embed 0, unembed 1, then 2 + layer · 9 + index in LAYER_TENSORS.
+ */
+export function syntheticValue(seed: number, tensor: number, index: number, columns: number): number {
+  const u = pcg((pcg((seed + tensor) >>> 0) + index) >>> 0) >>> 8
+  return Math.fround(Math.fround(u / 8388608 - 1) * syntheticScale(columns))
+}
+
+/** √(3 / columns) as a 32-bit float. */
+export function syntheticScale(columns: number): number {
+  return Math.fround(Math.sqrt(3 / columns))
+}
+
+export function layerTensorNumber(layer: number, tensor: (typeof LAYER_TENSORS)[number]): number {
+  return 2 + layer * LAYER_TENSORS.length + LAYER_TENSORS.indexOf(tensor)
+}
+
+/** All weights as arrays: for the reference runner and for tests; the other runners generate in place. */
+export function materialize(c: ModelConfig, seed: number): Weights {
+  const tensor = (number: number, [rows, cols]: [number, number]) => {
+    const out = new Float32Array(rows * cols)
+    if (rows === 1) return out.fill(1)
+    for (let i = 0; i < out.length; i++) out[i] = syntheticValue(seed, number, i, cols)
+    return out
+  }
+  const embed = tensor(0, [c.vocabSize, c.hidden])
+  const layers = Array.from({ length: c.layers }, (_, l) =>
+    Object.fromEntries(LAYER_TENSORS.map((t) => [t, tensor(layerTensorNumber(l, t), layerShape(c, t))])) as unknown as LayerWeights)
+  return { embed, layers, finalNorm: new Float32Array(c.hidden).fill(1), unembed: c.tied ? embed : tensor(1, [c.vocabSize, c.hidden]) }
+}
+
+/**
+ * A timing model of about `parameters` parameters: the tales family's proportions (head 64, four query
+ * heads a KV head, SwiGLU ×3, vocabulary 2,048, tied), depth fixed at 8 so that size means width.
+ */
+export function timingModel(parameters: number, seed = 1): Model {
+  // 8 layers of d² · (2 + 2/4 + 9) = 11.5 d² each, plus 2048 d: solve 92 d² + 2048 d = parameters.
+  const d = (-2048 + Math.sqrt(2048 ** 2 + 4 * 92 * parameters)) / (2 * 92)
+  const hidden = Math.max(256, Math.round(d / 256) * 256)
+  const config: ModelConfig = {
+    layers: 8, hidden, heads: hidden / 64, kvHeads: hidden / 256, headDim: 64, ffn: hidden * 3, vocabSize: 2048,
+    rmsNormEps: 1e-5, ropeTheta: 10000, maxPositions: 8192, tied: true, eos: [],
+  }
+  const millions = (92 * hidden ** 2 + 2048 * hidden) / 1e6
+  return { name: `timing-${Math.round(millions)}m`, config, source: { kind: 'synthetic', seed }, trainedContext: 0 }
+}

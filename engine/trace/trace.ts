@@ -1,0 +1,106 @@
+import type { Provenance } from './provenance'
+
+/** Milliseconds on the engine's clock, from the start of the run. */
+export type Milliseconds = number
+
+export type EventKind =
+  | 'sent' // the client's scheduled arrival: latency is measured from here
+  | 'gateway' // reached the engine's door (network out is over)
+  | 'queued' // tokenized, in line
+  | 'scheduled' // first granted a place in a step
+  | 'prefill' // a chunk of the prompt was computed
+  | 'token' // an output token reached the client
+  | 'draft'
+  | 'verify'
+  | 'preempted'
+  | 'cached' // prefix blocks found in the cache
+  | 'offloaded'
+  | 'finished'
+  | 'rejected'
+  | 'failed'
+
+export interface Event {
+  t: Milliseconds
+  request: number
+  kind: EventKind
+  /** token, draft: id of the token. */
+  token?: number
+  /** token, draft: its text as it reads after what came before. */
+  text?: string
+  /** prefill, cached: how many tokens; draft: how many were proposed; verify: how many were accepted. */
+  count?: number
+  /** rejected, failed: why, and what to do. preempted: 'recompute' | 'swap'. */
+  reason?: string
+  /** Which replica did it, when there are several. */
+  replica?: number
+}
+
+/** What one request asked of one step, and what that would have cost alone. */
+export interface StepShare {
+  request: number
+  /** Tokens computed for this request in this step. */
+  tokens: number
+  /** Tokens already in its KV cache before the step. */
+  context: number
+  /** True when the step ended in a sampled token. */
+  sampled: boolean
+  /** FLOPs and bytes of the same work in a batch of one (weights read for it alone). */
+  soloFlops: number
+  soloBytes: number
+}
+
+/** One pass over the weights. */
+export interface Step {
+  start: Milliseconds
+  duration: Milliseconds
+  batch: StepShare[]
+  /** Floating-point operations that had to be done (REFERENCE §2). */
+  flops: number
+  /** Bytes that had to move: weights touched once, KV read and written, activations. */
+  bytes: number
+  /** Bytes that the step goes through again and again: picks the point of the bandwidth curve. */
+  workingSet: number
+  /** KV blocks held when the step ended. */
+  kvBlocks: number
+  dispatches?: number
+  replica?: number
+}
+
+export interface RequestRecord {
+  id: number
+  /** Scheduled arrival, ms. Latency counts from here, so that a saturated server cannot hide its queue. */
+  arrival: Milliseconds
+  promptTokens: number
+  /** Output tokens asked for at most. */
+  maxTokens: number
+  /** Texts of the prompt's tokens, where there is a text. */
+  promptTexts?: string[]
+  /** One-way network time, ms: out before 'gateway', back after the engine produced a token. */
+  network?: { out: Milliseconds; back: Milliseconds }
+  /** True beyond the model's trained context, or for a synthetic model: read the times, not the text. */
+  timingOnly?: boolean
+}
+
+/** What the device can do at best, as measured (or stated) for it; the bottleneck is judged against these. */
+export interface Roofs {
+  /** Best matmul rate, FLOP/s. */
+  flopsPerSecond: number
+  /** Best read rate at each working-set size, ascending in bytes. */
+  read: { bytes: number; bytesPerSecond: number }[]
+  /** Time of an empty step: dispatch, readback, interpreter. */
+  overheadMs?: Milliseconds
+}
+
+/** Everything on screen is a function of one of these. */
+export interface Trace {
+  provenance: Provenance
+  requests: RequestRecord[]
+  events: Event[]
+  steps: Step[]
+  roofs?: Roofs
+  /** Smallest difference the clock can tell, ms. */
+  resolution?: Milliseconds
+  /** KV blocks in the pool (16 tokens each unless said). */
+  kvBlocksTotal?: number
+  blockSize?: number
+}

@@ -1,0 +1,112 @@
+import type { DeviceInfo, RunnerName } from '../trace/provenance'
+import type { Event, Milliseconds, RequestRecord, Roofs, Step, Trace } from '../trace/trace'
+import type { Sampling } from '../runner/runner'
+
+/** A request as the page asks for it. */
+export interface WorkloadRequest {
+  /** Scheduled arrival, ms after the run starts (default 0). */
+  arrival?: Milliseconds
+  /** Text for a trained model, or a number of tokens (a curated text cut or repeated to that length; random ids for the timing model). */
+  prompt: string | number
+  /** Output tokens at most. */
+  maxTokens: number
+  /** Absent: greedy. */
+  sampling?: Sampling
+  /** Go on past the end-of-text token, so that the output has exactly maxTokens (timing runs). */
+  ignoreEos?: boolean
+  /** Round-trip time to the client, ms; half of it is added on either side. */
+  rtt?: Milliseconds
+}
+
+export interface Workload {
+  /** 'tales-5m', another folder of assets/models, or 'timing' for the calibrated timing model. */
+  model: string
+  requests: WorkloadRequest[]
+  /** Sequences in one step at most (default: what the runner takes). */
+  maxSequences?: number
+  /** Token budget of a step (default: what the runner takes). */
+  maxBatchedTokens?: number
+}
+
+/** What came in since the last update; a Trace is their concatenation. */
+export interface TraceUpdate {
+  requests: RequestRecord[]
+  events: Event[]
+  steps: Step[]
+}
+
+/** What this device measured of itself; kept in IndexedDB, shown on the cover. */
+export interface Calibration {
+  version: 1
+  at: string
+  /** Factor the clock was stretched by. */
+  slow: number
+  cores: number
+  isolated: boolean
+  /** Smallest difference the clock can tell, ms. */
+  resolution: Milliseconds
+  /** Runners that work here, fastest first by decode. */
+  runners: RunnerCalibration[]
+  /** Why the others do not: name → sentence. */
+  unavailable: Partial<Record<RunnerName, string>>
+  /** Size of the timing model, parameters. */
+  timingParameters: number
+}
+
+export interface RunnerCalibration {
+  device: DeviceInfo
+  /** Decode of tales-5m at batch 1, ms a token. */
+  decodeMs: Milliseconds
+  /** Prefill of tales-5m, ms a token, chunk of 256. */
+  prefillMs: Milliseconds
+  roofs: Roofs
+}
+
+export interface Progress {
+  /** 0 … 1. */
+  done: number
+  /** "Reading 64 MB" */
+  doing: string
+}
+
+export interface OpenOptions {
+  /** 'auto' picks the fastest that works here. */
+  runner: RunnerName | 'auto'
+  slow: number
+  /** Do not use what an earlier visit measured. */
+  recalibrate?: boolean
+}
+
+export interface EngineInfo {
+  /** The runner in use. */
+  device: DeviceInfo
+  calibration: Calibration
+  /** What was wanted and could not be had, in a sentence for the page; absent when all is as asked. */
+  notice?: string
+}
+
+/**
+ * The engine as the page sees it. Implemented by the worker client, by a recorded profile, and by
+ * tests; slides know nothing else.
+ */
+export interface Engine {
+  open(options: OpenOptions, onProgress?: (p: Progress) => void): Promise<EngineInfo>
+  /**
+   * Runs a workload and resolves with its whole Trace. Updates arrive at most once a frame.
+   * Aborting stops at the next step; the promise then rejects with the signal's reason.
+   */
+  serve(workload: Workload, options?: { signal?: AbortSignal; onUpdate?: (update: TraceUpdate, soFar: Trace) => void }): Promise<Trace>
+  close(): void
+}
+
+/** Errors that cross the wall keep their name, code and words. */
+export class EngineError extends Error {
+  constructor(
+    message: string,
+    readonly code: 'no-runner' | 'model' | 'prompt' | 'out-of-memory' | 'device-lost' | 'worker-crashed' | 'internal',
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+    this.name = 'EngineError'
+  }
+}
