@@ -62,7 +62,11 @@ export interface Runner {
   readonly device: DeviceInfo
   readonly config: ModelConfig
   readonly limits: RunnerLimits
+  /** Bytes per stored weight and per stored key or value (default 4 and 4). */
+  readonly widths?: { weight: number; kv: number }
   run(batch: StepBatch): StepResult | Promise<StepResult>
+  /** The request is over: its last token and other on-device state can go. Its blocks are the allocator's affair. */
+  release?(request: number): void
   /** Releases device memory; the runner cannot be used afterwards. */
   dispose(): void
 }

@@ -26,6 +26,9 @@ export function createReferenceRunner(model: Model, options: RunnerOptions = {})
       checkBatch(batch, config, limits)
       return runSteps(batch, kv)
     },
+    release(request) {
+      last.delete(request)
+    },
     dispose() {
       kv = undefined
       weights = { embed: new Float32Array(), layers: [], finalNorm: new Float32Array(), unembed: new Float32Array() }
