@@ -1,0 +1,92 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { playwright } from '@vitest/browser-playwright'
+import { cpSync, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Connect, Plugin } from 'vite'
+import { defineConfig } from 'vitest/config'
+import { chromiumArgs, findChromium } from './scripts/chromium.mjs'
+import { relaxedSimdSwitches } from './scripts/relaxed-simd.mjs'
+
+const root = fileURLToPath(new URL('.', import.meta.url))
+
+/**
+ * Cross-origin isolation (threads, a clock of 5 µs instead of 100) on every answer of every server
+ * that Vite starts: dev, preview and the one behind the browser tests.
+ */
+function isolated(): Plugin {
+  const headers: Connect.NextHandleFunction = (_request, response, next) => {
+    response.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
+    response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp')
+    response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin')
+    next()
+  }
+  return {
+    name: 'expressway:isolated',
+    enforce: 'pre',
+    configureServer: (server) => void server.middlewares.use(headers),
+    configurePreviewServer: (server) => void server.middlewares.use(headers),
+  }
+}
+
+/** Models keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
+function models(): Plugin {
+  let outDir: string | undefined
+  return {
+    name: 'expressway:models',
+    apply: (_config, { command, isSsrBuild }) => command === 'build' && !isSsrBuild,
+    configResolved: (config) => void (outDir = join(config.root, config.build.outDir)),
+    closeBundle() {
+      const from = join(root, 'assets/models')
+      if (outDir && existsSync(from)) cpSync(from, join(outDir, 'assets/models'), { recursive: true })
+    },
+  }
+}
+
+export default defineConfig({
+  root,
+  // Relative addresses: the built site works under any path.
+  base: './',
+  plugins: [isolated(), svelte(), models()],
+  resolve: {
+    alias: Object.fromEntries(['assets', 'components', 'engine', 'slides', 'theme'].map((name) => [`$${name}`, join(root, name)])),
+  },
+  worker: { format: 'es' },
+  server: { watch: { ignored: ['**/dist/**', '**/.cache/**', '**/tests/e2e/results/**', '**/*.py', '**/*.pt'] } },
+  build: {
+    target: 'esnext',
+    rolldownOptions: { input: { index: join(root, 'index.html') } },
+  },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'node',
+          include: ['tests/unit/**/*.test.ts'],
+          environment: 'node',
+          pool: 'forks',
+          execArgv: relaxedSimdSwitches(),
+          testTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'gpu',
+          include: ['tests/gpu/**/*.test.ts'],
+          testTimeout: 120_000,
+          // Files take turns: a software adapter's threads are the same cores that other files would measure on.
+          fileParallelism: false,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({ launchOptions: { executablePath: findChromium(), args: chromiumArgs() } }),
+            instances: [{ browser: 'chromium' }],
+          },
+        },
+      },
+    ],
+  },
+})
