@@ -49,17 +49,20 @@ export interface Calibration {
   runners: RunnerCalibration[]
   /** Why the others do not: name → sentence. */
   unavailable: Partial<Record<RunnerName, string>>
-  /** Size of the timing model, parameters. */
+  /** Size of the timing model for the runner in use, parameters. */
   timingParameters: number
+  /** Model whose text this runner is quick enough for: 'tales-5m', or 'tales-0.3m' on the reference runner. */
+  textModel: string
 }
 
 export interface RunnerCalibration {
   device: DeviceInfo
   /** Decode of tales-5m at batch 1, ms a token. */
   decodeMs: Milliseconds
-  /** Prefill of tales-5m, ms a token, chunk of 256. */
-  prefillMs: Milliseconds
-  roofs: Roofs
+  /** Prefill of tales-5m, ms a token, chunk of 256; measured for the runner in use. */
+  prefillMs?: Milliseconds
+  /** Measured for the runner in use. */
+  roofs?: Roofs
 }
 
 export interface Progress {
@@ -85,12 +88,16 @@ export interface EngineInfo {
   notice?: string
 }
 
+/** What a Trace says besides what happened; known before the first step. */
+export type TraceHeader = Omit<Trace, 'requests' | 'events' | 'steps'>
+
 /**
  * The engine as the page sees it. Implemented by the worker client, by a recorded profile, and by
  * tests; slides know nothing else.
  */
 export interface Engine {
-  open(options: OpenOptions, onProgress?: (p: Progress) => void): Promise<EngineInfo>
+  /** `onChange` is called when the engine has to go on with something else than it began with (device lost, out of memory). */
+  open(options: OpenOptions, onProgress?: (p: Progress) => void, onChange?: (info: EngineInfo) => void): Promise<EngineInfo>
   /**
    * Runs a workload and resolves with its whole Trace. Updates arrive at most once a frame.
    * Aborting stops at the next step; the promise then rejects with the signal's reason.

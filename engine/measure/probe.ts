@@ -1,0 +1,64 @@
+import type { Clock } from '../serving/clock'
+import type { Roofs } from '../trace/trace'
+
+/** What a runner offers so that its device's best rates can be timed. It reads no clock itself. */
+export interface RoofProbe {
+  /** Working-set sizes worth trying, bytes, ascending. */
+  readonly sizes: readonly number[]
+  /** Sets aside that many bytes, for `readPass`. */
+  prepare(bytes: number): void | Promise<void>
+  /** Reads all of them once; resolves when it is done. */
+  readPass(): void | Promise<void>
+  /** One matrix product; the FLOPs it did. */
+  matmulPass(): number | Promise<number>
+  dispose(): void
+}
+
+/** Shortest span that is timed: performance.now() may resolve no better than 100 µs (REFERENCE §7). */
+export const SHORTEST_SPAN_MS = 20
+
+/**
+ * Milliseconds one call takes: the median of `repeats` spans of at least 20 ms of clock each. The
+ * first, untimed call pays for caches, page faults and compilation.
+ */
+export async function timePerCall(clock: Clock, call: () => unknown, repeats = 3): Promise<number> {
+  await call()
+  const spans: number[] = []
+  for (let i = 0; i < repeats; i++) {
+    let calls = 0
+    const start = clock.now()
+    let elapsed = 0
+    while (elapsed < SHORTEST_SPAN_MS) {
+      await call()
+      calls++
+      elapsed = clock.now() - start
+    }
+    spans.push(elapsed / calls)
+  }
+  return spans.sort((a, b) => a - b)[repeats >> 1]!
+}
+
+/** Read rate at each working-set size and the best matmul rate. */
+export async function measureRoofs(probe: RoofProbe, clock: Clock, onProgress: (done: number, doing: string) => void, signal?: AbortSignal): Promise<Roofs> {
+  const read: Roofs['read'] = []
+  for (const [i, bytes] of probe.sizes.entries()) {
+    signal?.throwIfAborted()
+    onProgress(i / (probe.sizes.length + 1), `Reading ${bytes / 2 ** 20} MB`)
+    await probe.prepare(bytes)
+    const ms = await timePerCall(clock, () => probe.readPass())
+    read.push({ bytes, bytesPerSecond: (bytes / ms) * 1000 })
+  }
+  onProgress(probe.sizes.length / (probe.sizes.length + 1), 'Multiplying matrices')
+  const flops = await probe.matmulPass()
+  const ms = await timePerCall(clock, () => probe.matmulPass())
+  return { flopsPerSecond: (flops / ms) * 1000, read }
+}
+
+/**
+ * Where the last-level cache ends, bytes: the largest working set that is still read half as fast again
+ * as the largest one tried. 0 when the curve is flat.
+ */
+export function cacheEdge(read: Roofs['read']): number {
+  const memory = read[read.length - 1]!.bytesPerSecond
+  return read.reduce((edge, p) => (p.bytesPerSecond > 1.5 * memory ? p.bytes : edge), 0)
+}

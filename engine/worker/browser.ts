@@ -1,0 +1,45 @@
+import { createRunner, type EngineRunner } from '../runner/create'
+import type { RoofProbe } from '../measure/probe'
+import type { HostEnvironment } from './host'
+import { indexedDbStore } from './store'
+
+/** Where assets/models lies, from a page at `base`. */
+export function browserEnvironment(base: string): HostEnvironment {
+  const fetchFile = async (path: string): Promise<ArrayBuffer> => {
+    const response = await fetch(new URL(path, base))
+    if (!response.ok) throw new Error(`the server answered ${response.status} ${response.statusText}`)
+    // A single-page fallback answers any path with its HTML.
+    if (response.headers.get('content-type')?.startsWith('text/html')) throw new Error('the server sent a web page instead')
+    return response.arrayBuffer()
+  }
+  return {
+    model: (name) => (file) => fetchFile(`assets/models/${name}/${file}`),
+    passage: async () => new TextDecoder().decode(await fetchFile('assets/models/passage.txt')),
+    store: indexedDbStore,
+    yieldThread,
+    createRunner,
+    createProbe,
+    cores: navigator.hardwareConcurrency,
+    isolated: globalThis.crossOriginIsolated,
+    // Where the browser does not say (Firefox, Safari), what nearly every machine has.
+    memoryBytes: ((navigator as { deviceMemory?: number }).deviceMemory ?? 4) * 2 ** 30,
+  }
+}
+
+export async function createProbe(kind: EngineRunner): Promise<RoofProbe> {
+  switch (kind) {
+    case 'webgpu': return (await import('../runner/webgpu/roofs')).createWebGpuProbe()
+    case 'wasm': return (await import('../runner/wasm/roofs')).createWasmProbe()
+    case 'reference': return (await import('../runner/reference/roofs')).createReferenceProbe()
+  }
+}
+
+const channel = new MessageChannel()
+
+/** One turn of the event loop; unlike setTimeout it is not clamped to 4 ms. */
+function yieldThread(): Promise<void> {
+  return new Promise((resolve) => {
+    channel.port1.onmessage = () => resolve()
+    channel.port2.postMessage(null)
+  })
+}

@@ -1,0 +1,110 @@
+import * as Comlink from 'comlink'
+import { append } from '../trace/phases'
+import type { Trace } from '../trace/trace'
+import { EngineError, type Engine, type EngineInfo, type TraceHeader, type TraceUpdate } from './protocol'
+import type { Outcome, WorkerApi } from './worker'
+
+/** A worker that has not answered for this long, real ms, is taken for dead. */
+const SILENCE_MS = 20_000
+const PING_EVERY_MS = 4_000
+
+/**
+ * The engine in its worker. A worker that dies takes its runs with it: they reject with
+ * EngineError('worker-crashed'), and the next `open` starts a new one.
+ */
+export function createEngine(base = globalThis.location.href, startWorker = defaultWorker): Engine {
+  let worker: Worker | undefined
+  let remote: Comlink.Remote<WorkerApi> | undefined
+  let failed: Promise<never> = new Promise(() => {})
+  let runs = 0
+
+  return {
+    async open(options, onProgress = () => {}, onChange = () => {}): Promise<EngineInfo> {
+      stop()
+      start()
+      const opened = remote!.open(base, options, Comlink.proxy(onProgress), Comlink.proxy(onChange))
+      return settle(await Promise.race([opened as Promise<Outcome<EngineInfo>>, failed]))
+    },
+
+    async serve(workload, { signal, onUpdate } = {}) {
+      signal?.throwIfAborted()
+      if (!remote) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
+      const api = remote
+      const id = ++runs
+      let trace: Trace | undefined
+      const listen = (part: TraceHeader | TraceUpdate) => {
+        if (signal?.aborted) return
+        if (!('events' in part)) trace = { ...part, requests: [], events: [], steps: [] }
+        else if (trace) onUpdate?.(part, append(trace, part))
+      }
+      const abort = () => void api.abort(id)
+      signal?.addEventListener('abort', abort)
+      const heart = watch(api)
+      try {
+        const run = api.run(id, workload, Comlink.proxy(listen)) as Promise<Outcome<void>>
+        settle(await Promise.race([run, failed, heart.stopped, aborted(signal)]))
+        signal?.throwIfAborted()
+        return trace!
+      } finally {
+        heart.end()
+        signal?.removeEventListener('abort', abort)
+      }
+    },
+
+    close: stop,
+  }
+
+  function start(): void {
+    worker = startWorker()
+    const started = worker
+    failed = new Promise<never>((_, reject) => {
+      const crash = (event: ErrorEvent | MessageEvent) => {
+        const words = 'message' in event && event.message ? event.message : 'it sent something unreadable'
+        reject(new EngineError(`The engine stopped: ${words}. Start it again.`, 'worker-crashed'))
+        if (worker === started) stop()
+      }
+      started.addEventListener('error', crash)
+      started.addEventListener('messageerror', crash)
+    })
+    failed.catch(() => {}) // heard by whoever races against it
+    remote = Comlink.wrap<WorkerApi>(worker)
+  }
+
+  function stop(): void {
+    worker?.terminate()
+    worker = undefined
+    remote = undefined
+  }
+
+  /** Rejects when the worker stays silent: a killed worker raises no event. */
+  function watch(api: Comlink.Remote<WorkerApi>): { stopped: Promise<never>; end(): void } {
+    let heard = performance.now()
+    let looked = heard
+    let timer: ReturnType<typeof setInterval> | undefined
+    const stopped = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        void api.ping().then(() => (heard = performance.now()))
+        // The timers of a hidden tab sleep: after such a sleep the worker gets its time anew.
+        if (performance.now() - looked > 2 * PING_EVERY_MS) heard = performance.now()
+        looked = performance.now()
+        if (looked - heard > SILENCE_MS) reject(new EngineError('The engine has not answered for 20 s. Start it again.', 'worker-crashed'))
+      }, PING_EVERY_MS)
+    })
+    stopped.catch(() => {})
+    return { stopped, end: () => clearInterval(timer) }
+  }
+}
+
+function settle<T>(outcome: Outcome<T>): T {
+  if ('value' in outcome) return outcome.value
+  if ('aborted' in outcome) throw new DOMException('The run was cancelled.', 'AbortError')
+  throw new EngineError(outcome.error.message, outcome.error.code)
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason), { once: true }))
+}
+
+function defaultWorker(): Worker {
+  return new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'engine' })
+}

@@ -1,0 +1,245 @@
+import { calibrate, measureRunnerRoofs, type MeasureEnvironment } from './calibration'
+import { loadModel, type LoadedModel, type ReadFile } from '../model/load'
+import { ModelError } from '../model/config'
+import { timingModel } from '../model/synthetic'
+import type { Model } from '../model/weights'
+import type { EngineRunner } from '../runner/create'
+import { pcg } from '../runner/sampling'
+import { RunnerError, type Runner } from '../runner/runner'
+import { serve, type ServeRequest } from '../serving/serve'
+import { WallClock, type Clock } from '../serving/clock'
+import type { RequestRecord } from '../trace/trace'
+import { EngineError, type Calibration, type EngineInfo, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
+import type { CalibrationStore } from './store'
+
+/** What differs between a browser's worker, Node and a test. */
+export interface HostEnvironment extends MeasureEnvironment {
+  /** A reader for one folder of assets/models. */
+  model(name: string): ReadFile
+  /** Text that prompts of a given length are cut from. */
+  passage(): Promise<string>
+  store: CalibrationStore
+  /** Lets messages in. */
+  yieldThread(): Promise<void>
+}
+
+export interface RunOptions {
+  signal?: AbortSignal
+  onStart: (header: TraceHeader) => void
+  onUpdate: (update: TraceUpdate) => void
+}
+
+/** Real milliseconds between updates: one frame. */
+const FLUSH_EVERY_MS = 16
+/** Chosen so that the largest workload of the slides fits: 16 sequences of 4,096 positions. */
+const KV_BLOCKS = 4096
+
+/** The engine itself: models, one runner at a time, one run at a time. Knows no page. */
+export class EngineHost {
+  private clock: Clock = new WallClock()
+  private calibration?: Calibration
+  private kind: EngineRunner = 'wasm'
+  private notice?: string
+  private onChange: (info: EngineInfo) => void = () => {}
+  private current?: { kind: EngineRunner; model: string; runner: Runner }
+  private readonly models = new Map<string, Promise<LoadedModel>>()
+  private queue: Promise<unknown> = Promise.resolve()
+
+  constructor(private readonly environment: HostEnvironment) {}
+
+  async open(options: OpenOptions, onProgress: (p: Progress) => void = () => {}, onChange: (info: EngineInfo) => void = () => {}): Promise<EngineInfo> {
+    this.onChange = onChange
+    this.clock = new WallClock(options.slow)
+    const wanted = options.runner === 'recorded' ? 'auto' : options.runner
+    const { calibration, kind, notice } = await calibrate(this.environment, {
+      clock: this.clock, slow: options.slow, wanted, recalibrate: options.recalibrate ?? false,
+      text: (name) => this.load(name).then((l) => l.model), store: this.environment.store, onProgress,
+    })
+    this.calibration = calibration
+    this.kind = kind
+    this.notice = options.runner === 'recorded' ? `There is no recorded profile for this yet. Running live on ${kind} instead.` : notice
+    return this.info()
+  }
+
+  info(): EngineInfo {
+    const calibration = this.opened()
+    const own = calibration.runners.find((r) => r.device.runner === this.kind)!
+    return { device: own.device, calibration, notice: this.notice }
+  }
+
+  /** Runs a workload; runs asked for meanwhile wait their turn. Rejects with EngineError, or the signal's reason. */
+  run(workload: Workload, options: RunOptions): Promise<void> {
+    const turn = this.queue.then(() => this.runNow(workload, options))
+    this.queue = turn.catch(() => {})
+    return turn
+  }
+
+  close(): void {
+    this.dropRunner()
+    this.models.clear()
+  }
+
+  private async runNow(workload: Workload, { signal, onStart, onUpdate }: RunOptions): Promise<void> {
+    signal?.throwIfAborted()
+    try {
+      const { runner, loaded } = await this.runnerFor(workload.model)
+      const { clock, environment } = this
+      const requests = await this.prepare(workload, runner, loaded)
+      signal?.throwIfAborted()
+      onStart({
+        provenance: { how: 'measured', device: runner.device, at: new Date().toISOString() },
+        roofs: this.opened().runners.find((r) => r.device.runner === this.kind)?.roofs,
+        resolution: this.opened().resolution,
+        kvBlocksTotal: runner.limits.blocks,
+        blockSize: 16,
+      })
+      let pending: TraceUpdate = { requests: requests.map((r) => r.record), events: [], steps: [] }
+      let flushed = performance.now()
+      const flush = () => {
+        if (pending.requests.length + pending.events.length + pending.steps.length === 0) return
+        onUpdate(pending)
+        pending = { requests: [], events: [], steps: [] }
+        flushed = performance.now()
+      }
+      flush()
+      try {
+        await serve(requests, {
+          runner, clock, signal,
+          limits: { maxSequences: workload.maxSequences, maxBatchedTokens: workload.maxBatchedTokens },
+          yieldThread: () => environment.yieldThread(),
+          emit: ({ events, steps }) => {
+            for (const e of events) pending.events.push(e)
+            for (const s of steps) pending.steps.push(s)
+            if (performance.now() - flushed >= FLUSH_EVERY_MS) flush()
+          },
+        })
+      } finally {
+        flush()
+      }
+    } catch (error) {
+      if (signal?.aborted && error === signal.reason) throw error
+      throw await this.explain(error)
+    }
+  }
+
+  /** Puts a failure into words, and the engine back on its feet. */
+  private async explain(error: unknown): Promise<EngineError> {
+    if (error instanceof EngineError) return error
+    if (error instanceof ModelError) return new EngineError(error.message, 'model', { cause: error })
+    if (error instanceof RunnerError && (error.code === 'device-lost' || error.code === 'out-of-memory')) {
+      const lost = this.kind
+      this.dropRunner()
+      await this.fallBack(error)
+      return new EngineError(`${error.message} ${this.kind === lost ? 'The engine starts afresh' : `The engine goes on with ${this.kind}`}; run it again.`, error.code, { cause: error })
+    }
+    return new EngineError(error instanceof Error ? error.message : String(error), 'internal', { cause: error })
+  }
+
+  /** After a lost device or a full memory: the next best runner that works here, measured before it is used. */
+  private async fallBack(error: RunnerError): Promise<void> {
+    const other = this.opened().runners.find((r) => r.device.runner !== this.kind)
+    if (!other) return
+    this.kind = other.device.runner as EngineRunner
+    other.roofs ??= await measureRunnerRoofs(this.environment, this.kind, this.clock)
+    this.notice = `${error.message} Running on ${other.device.name} instead.`
+    this.onChange(this.info())
+  }
+
+  private async runnerFor(name: string): Promise<{ runner: Runner; loaded?: LoadedModel }> {
+    const calibration = this.opened()
+    const text = name === 'tales-5m' ? this.textModel(calibration) : name
+    const loaded = name === 'timing' ? undefined : await this.load(text)
+    const model: Model = loaded?.model ?? timingModel(calibration.timingParameters)
+    if (this.current?.kind !== this.kind || this.current.model !== model.name) {
+      this.dropRunner()
+      const runner = await this.environment.createRunner(this.kind, model, { blocks: KV_BLOCKS })
+      this.current = { kind: this.kind, model: model.name, runner }
+    }
+    return { runner: this.current.runner, loaded }
+  }
+
+  private textModel(calibration: Calibration): string {
+    return this.kind === 'reference' ? 'tales-0.3m' : calibration.textModel
+  }
+
+  private load(name: string): Promise<LoadedModel> {
+    let model = this.models.get(name)
+    if (!model) {
+      model = loadModel(name, this.environment.model(name))
+      this.models.set(name, model)
+      model.catch(() => this.models.delete(name)) // a failed download may succeed next time
+    }
+    return model
+  }
+
+  private dropRunner(): void {
+    this.current?.runner.dispose()
+    this.current = undefined
+  }
+
+  /**
+   * Tokenizes and dates the requests. Tokenizing is the gateway's work, done beside the engine as
+   * servers do it; it was measured, and it is what separates 'gateway' from 'queued'.
+   */
+  private async prepare(workload: Workload, runner: Runner, loaded: LoadedModel | undefined): Promise<ServeRequest[]> {
+    const passage = workload.requests.some((r) => typeof r.prompt === 'number') && loaded ? await this.environment.passage() : ''
+    const seen = new Map<string | number, { ids: Int32Array; texts?: string[]; ms: number }>()
+    const tokenized = (prompt: string | number) => {
+      let entry = seen.get(prompt)
+      if (!entry) seen.set(prompt, (entry = this.tokenize(prompt, runner, loaded, passage)))
+      return entry
+    }
+    return workload.requests.map((r, id) => {
+      const { ids, texts, ms } = tokenized(r.prompt)
+      const oneWay = (r.rtt ?? 0) / 2
+      const arrival = r.arrival ?? 0
+      const stream = loaded?.tokenizer.stream()
+      const length = ids.length + r.maxTokens
+      const record: RequestRecord = {
+        id, arrival, promptTokens: ids.length, maxTokens: r.maxTokens, promptTexts: texts,
+        network: oneWay > 0 ? { out: oneWay, back: oneWay } : undefined,
+        timingOnly: !loaded || length > loaded.model.trainedContext || undefined,
+      }
+      return {
+        record, prompt: ids, queuedAt: arrival + oneWay + ms,
+        eos: r.ignoreEos || !loaded ? [] : runner.config.eos,
+        sampling: r.sampling,
+        textOf: stream && ((token: number) => stream.push(token)),
+      }
+    })
+  }
+
+  private tokenize(prompt: string | number, runner: Runner, loaded: LoadedModel | undefined, passage: string) {
+    if (!loaded) return { ids: syntheticPrompt(this.lengthOf(prompt), runner.config.vocabSize), ms: 0 }
+    const { tokenizer } = loaded
+    const start = this.clock.now()
+    let text = typeof prompt === 'number' ? passage : prompt
+    let ids = tokenizer.encode(text)
+    // Four characters a token at most, on average; a few passages end to end are long enough for any slider.
+    while (typeof prompt === 'number' && ids.length < prompt) ids = tokenizer.encode((text += `\n\n${passage}`))
+    if (typeof prompt === 'number') ids = ids.slice(0, prompt)
+    const ms = this.clock.now() - start
+    if (ids.length === 0) throw new EngineError('The prompt is empty: type a word or two.', 'prompt')
+    if (ids.length >= runner.config.maxPositions) {
+      throw new EngineError(`The prompt has ${ids.length} tokens, the model holds ${runner.config.maxPositions}: shorten it.`, 'prompt')
+    }
+    const stream = tokenizer.stream()
+    return { ids: Int32Array.from(ids), texts: ids.map((id) => stream.push(id)), ms }
+  }
+
+  private lengthOf(prompt: string | number): number {
+    if (typeof prompt === 'number' && Number.isInteger(prompt) && prompt > 0) return prompt
+    throw new EngineError(`The timing model takes a number of prompt tokens, not ${JSON.stringify(prompt)}.`, 'prompt')
+  }
+
+  private opened(): Calibration {
+    if (!this.calibration) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
+    return this.calibration
+  }
+}
+
+/** Ids that mean nothing: the timing model has read nothing. */
+function syntheticPrompt(length: number, vocabSize: number): Int32Array {
+  return Int32Array.from({ length }, (_, i) => pcg(i) % vocabSize)
+}
+
