@@ -4,7 +4,8 @@ import { BLOCK_SIZE, type Runner } from '../runner/runner'
 import type { Clock } from '../serving/clock'
 import { readRate } from '../trace/bottleneck'
 import type { Milliseconds, Roofs } from '../trace/trace'
-import { cacheEdge, measureRoofs, timePerCall, type RoofProbe } from './probe'
+import type { RoofProbe } from '../runner/probe'
+import { cacheEdge, measureRoofs, timePerCall } from './rates'
 
 /** Positions used while timing; the same few blocks again and again. */
 const CONTEXT = 64

@@ -1,4 +1,4 @@
-import { pcg } from '../runner/sampling'
+import { pcg } from './random'
 import type { ModelConfig } from './config'
 import { LAYER_TENSORS, layerShape, type LayerWeights, type Model, type Weights } from './weights'
 

@@ -1,3 +1,4 @@
+import { pcg } from '../model/random'
 import type { Sampling } from './runner'
 
 /**
@@ -6,13 +7,6 @@ import type { Sampling } from './runner'
  */
 export function uniform(seed: number, position: number): number {
   return (pcg((pcg(seed >>> 0) + position) >>> 0) >>> 8) / 0x1000000
-}
-
-/** PCG-RXS-M-XS 32: a bijection on 32-bit words that scrambles well. */
-export function pcg(value: number): number {
-  const state = (Math.imul(value, 747796405) + 2891336453) >>> 0
-  const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737) >>> 0
-  return ((word >>> 22) ^ word) >>> 0
 }
 
 /** Index of the largest; the first one of equals, as PyTorch's and ours must agree on. */

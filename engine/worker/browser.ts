@@ -1,5 +1,5 @@
 import { createRunner, type EngineRunner } from '../runner/create'
-import type { RoofProbe } from '../measure/probe'
+import type { RoofProbe } from '../runner/probe'
 import type { HostEnvironment } from './host'
 import { indexedDbStore } from './store'
 

@@ -1,5 +1,5 @@
 import { clockResolution, measureDecode, measureDevice, measurePrefill, timingParameters } from '../measure/calibrate'
-import type { RoofProbe } from '../measure/probe'
+import type { RoofProbe } from '../runner/probe'
 import type { Model } from '../model/weights'
 import { RUNNERS, type EngineRunner } from '../runner/create'
 import type { Runner, RunnerOptions } from '../runner/runner'

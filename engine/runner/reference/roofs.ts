@@ -1,4 +1,4 @@
-import type { RoofProbe } from '../../measure/probe'
+import type { RoofProbe } from '../probe'
 import { matmul } from './math'
 
 const MATRIX = 256
