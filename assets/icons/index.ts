@@ -1,0 +1,55 @@
+import {
+  Car,
+  CircleAlert,
+  Clock,
+  CornerDownLeft,
+  Cpu,
+  Gauge,
+  Gpu,
+  Info,
+  Network,
+  Play,
+  RotateCcw,
+  Scale,
+  Server,
+  Settings,
+  Split,
+  Square,
+  Table,
+  TriangleAlert,
+  X,
+  Zap,
+} from 'lucide'
+import type { IconNode } from 'lucide'
+import { Lane, MemoryStack, Ramp, TollGate, Trailer } from './own'
+
+/** Every icon of the deck by the name it goes under here; Lucide's where it has one, else our own. */
+export const ICONS = {
+  again: RotateCcw,
+  car: Car,
+  clock: Clock,
+  close: X,
+  chip: Cpu,
+  error: CircleAlert,
+  gauge: Gauge,
+  gear: Settings,
+  gpu: Gpu,
+  info: Info,
+  lane: Lane,
+  lightning: Zap,
+  'memory-stack': MemoryStack,
+  network: Network,
+  newline: CornerDownLeft,
+  ramp: Ramp,
+  routing: Split,
+  run: Play,
+  scale: Scale,
+  server: Server,
+  stop: Square,
+  table: Table,
+  'toll-gate': TollGate,
+  trailer: Trailer,
+  warning: TriangleAlert,
+} satisfies Record<string, IconNode>
+
+export type IconName = keyof typeof ICONS

@@ -1,0 +1,9 @@
+/** KaTeX and its style sheet, loaded with the first formula that is shown. */
+let loading: Promise<typeof import('katex')> | undefined
+
+/** HTML with MathML inside for screen readers. Throws KaTeX's ParseError on wrong TeX. */
+export async function renderTex(tex: string, display: boolean): Promise<string> {
+  loading ??= Promise.all([import('katex'), import('katex/dist/katex.min.css')]).then(([katex]) => katex)
+  const katex = await loading
+  return katex.default.renderToString(tex, { displayMode: display, output: 'htmlAndMathml' })
+}
