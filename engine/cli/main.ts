@@ -1,0 +1,46 @@
+import * as generate from './generate'
+import * as score from './score'
+import { UsageError } from './usage'
+
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { generate, score }
+
+const HELP = `expressway COMMAND [options]
+
+  generate   continue a text, and say how long it took
+  score      how well a model predicts a text
+
+expressway COMMAND --help tells more. Results go to standard output (one JSON object with --json),
+errors to standard error with a non-zero exit code.
+`
+
+/** Exit codes: 0 done, 1 could not be done, 2 not understood. */
+async function run([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined) {
+    console.error(HELP)
+    return 2
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    console.log(HELP)
+    return 0
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name]! : undefined
+  if (!command) {
+    console.error(`expressway: there is no command ${JSON.stringify(name)}; there are ${Object.keys(COMMANDS).join(', ')}`)
+    return 2
+  }
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(command.help)
+    return 0
+  }
+  try {
+    await command.main(args)
+    return 0
+  } catch (error) {
+    console.error(`expressway ${name}: ${error instanceof Error ? error.message : String(error)}`)
+    if (!(error instanceof UsageError)) return 1
+    console.error(`expressway ${name} --help shows the options`)
+    return 2
+  }
+}
+
+process.exitCode = await run(process.argv.slice(2))
