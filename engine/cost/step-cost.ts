@@ -1,0 +1,35 @@
+import type { Provenance } from '../trace/provenance'
+
+/**
+ * How long a step takes on some machine, as a function of four numbers and nothing else:
+ * n decoding sequences, S = Σ of their contexts, p prefill tokens, and Σ chunk × context of the
+ * prefill chunks (each prefill token's look back, chunk's own half included).
+ */
+export interface StepCost {
+  /** Milliseconds. */
+  step(decodes: number, context: number, prefill: number, prefillContext: number): number
+  readonly provenance: Provenance
+}
+
+/** The five numbers that explain a vLLM server (REFERENCE §2): t = a + b·n + c·S + d·p + e·Σ(chunk × context). */
+export interface AffineCosts {
+  base_ms: number
+  per_sequence_ms: number
+  per_context_token_ms: number
+  per_prefill_token_ms: number
+  per_prefill_token_context_ms: number
+}
+
+/** vLLM 0.19 on one RTX 4090 with Llama-3.1-8B, fitted to a log of 300 requests (REFERENCE §2). */
+export const RTX4090_LLAMA31_8B: AffineCosts = {
+  base_ms: 17.04,
+  per_sequence_ms: 0.0535,
+  per_context_token_ms: 1.07e-4,
+  per_prefill_token_ms: 0.0903,
+  per_prefill_token_context_ms: 3.9e-7,
+}
+
+export function affine(costs: AffineCosts, provenance: Provenance): StepCost {
+  const { base_ms: a, per_sequence_ms: b, per_context_token_ms: c, per_prefill_token_ms: d, per_prefill_token_context_ms: e } = costs
+  return { provenance, step: (n, s, p, pc) => a + b * n + c * s + d * p + e * pc }
+}
