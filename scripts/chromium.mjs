@@ -56,21 +56,30 @@ function executable(file) {
 }
 
 /**
- * Path of a Chrome or Chromium on this machine: CHROME_PATH, the PATH, the usual places, what Playwright
- * has downloaded; undefined when there is none. Throws when CHROME_PATH names something that cannot be run.
+ * Every Chrome or Chromium on this machine, best first: CHROME_PATH (then only that), the PATH, the usual
+ * places, what Playwright has downloaded. That a file is there does not mean that it starts. Throws when
+ * CHROME_PATH names something that cannot be run.
  *
- * @returns {string | undefined}
+ * @returns {{ path: string, from: string }[]}
  */
-export function findChromium() {
+export function chromiums() {
   const named = process.env['CHROME_PATH']
   if (named) {
     if (!executable(named)) throw new Error(`CHROME_PATH is ${named}, which is not an executable file; correct it or unset it`)
-    return named
+    return [{ path: named, from: 'CHROME_PATH' }]
   }
   const suffix = process.platform === 'win32' ? '.exe' : ''
   const onPath = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean)
-  const candidates = NAMES.flatMap((name) => onPath.map((folder) => join(folder, name + suffix)))
-  return [...candidates, ...usualPlaces(), ...playwrightBrowsers()].find(executable)
+  return [
+    ...NAMES.flatMap((name) => onPath.map((folder) => ({ path: join(folder, name + suffix), from: 'installed' }))),
+    ...usualPlaces().map((path) => ({ path, from: 'installed' })),
+    ...playwrightBrowsers().map((path) => ({ path, from: 'downloaded by Playwright' })),
+  ].filter(({ path }) => executable(path))
+}
+
+/** Path of the first of them; undefined when there is none. */
+export function findChromium() {
+  return chromiums()[0]?.path
 }
 
 /**
