@@ -1,0 +1,304 @@
+import { trailerLength } from './layout'
+import { project, type Projection, type Vec3 } from './project'
+import type { Car, Scene } from './scene'
+import { laneOffset, poseAt, RAMP, type Box, type Pose, type Tree, type World } from './world'
+
+/** Where the sun puts a shadow: units aside for each unit of height. */
+const SUN = { x: 0.42, z: 0.16 }
+
+type Point = [x: number, y: number]
+
+const n = (v: number) => Math.round(v * 10) / 10
+const close = (points: Point[]) => (points.length ? `M${points.map(([x, y]) => `${n(x)} ${n(y)}`).join('L')}Z` : '')
+const open = (points: Point[]) => (points.length ? `M${points.map(([x, y]) => `${n(x)} ${n(y)}`).join('L')}` : '')
+
+const lift = ([x, y, z]: Vec3, by: number): Vec3 => [x, y + by, z]
+
+/** A frame standing on the road: screen vectors of one unit forward, right and up, and its origin. */
+export class Frame {
+  readonly fx: number
+  readonly fy: number
+  readonly rx: number
+  readonly ry: number
+  readonly uy: number
+  readonly ox: number
+  readonly oy: number
+  /** Is the right side, and is the rear, turned towards the camera? */
+  readonly seesRight: boolean
+  readonly seesRear: boolean
+
+  constructor(p: Projection, { position, hx, hz, climb }: Pose) {
+    ;[this.ox, this.oy] = project(p, position)
+    const length = Math.hypot(1, climb)
+    const f: Vec3 = [hx / length, climb / length, hz / length]
+    this.fx = p.x[0] * f[0] + p.x[1] * f[1] + p.x[2] * f[2]
+    this.fy = p.y[0] * f[0] + p.y[1] * f[1] + p.y[2] * f[2]
+    this.rx = p.x[0] * -hz + p.x[2] * hx
+    this.ry = p.y[0] * -hz + p.y[2] * hx
+    this.uy = p.y[1]
+    this.seesRight = p.back[0] * -hz + p.back[2] * hx > 0
+    this.seesRear = p.back[0] * f[0] + p.back[1] * f[1] + p.back[2] * f[2] < 0
+  }
+
+  /** Forward, right, up → picture. */
+  at(f: number, r: number, u: number): Point {
+    return [this.ox + f * this.fx + r * this.rx, this.oy + f * this.fy + r * this.ry + u * this.uy]
+  }
+
+  /** Maps (forward, right) on the road to the picture: what lies flat is drawn in units of the world. */
+  get matrix(): string {
+    const k = (v: number) => Math.round(v * 1000) / 1000
+    return `matrix(${k(this.fx)} ${k(this.fy)} ${k(this.rx)} ${k(this.ry)} ${n(this.ox)} ${n(this.oy)})`
+  }
+}
+
+interface Faces {
+  top: string
+  side: string
+  end: string
+}
+
+/** The three seen faces of a box in a frame, from f0 to f1, r0 to r1, u0 to u1; `taper` pulls its top in. */
+function boxFaces(m: Frame, f0: number, f1: number, r0: number, r1: number, u0: number, u1: number, taper = 0): Faces {
+  const r = m.seesRight ? r1 : r0
+  const rTop = m.seesRight ? r1 - taper : r0 + taper
+  const f = m.seesRear ? f0 : f1
+  const fTop = m.seesRear ? f0 + taper * 1.4 : f1 - taper * 1.4
+  const g0 = f0 + taper * 1.4
+  const g1 = f1 - taper * 1.4
+  return {
+    top: close([m.at(g0, r0 + taper, u1), m.at(g1, r0 + taper, u1), m.at(g1, r1 - taper, u1), m.at(g0, r1 - taper, u1)]),
+    side: close([m.at(f0, r, u0), m.at(f1, r, u0), m.at(g1, rTop, u1), m.at(g0, rTop, u1)]),
+    end: close([m.at(f, r0, u0), m.at(f, r1, u0), m.at(fTop, r1 - taper, u1), m.at(fTop, r0 + taper, u1)]),
+  }
+}
+
+const frameOf = (p: Projection, box: Box) => new Frame(p, { position: box.foot, hx: box.hx, hz: box.hz, climb: 0 })
+const standing = (p: Projection, box: Box): Faces => boxFaces(frameOf(p, box), -box.long, box.long, -box.wide, box.wide, 0, box.high)
+
+function merge(all: Faces[]): Faces {
+  return { top: all.map((f) => f.top).join(''), side: all.map((f) => f.side).join(''), end: all.map((f) => f.end).join('') }
+}
+
+const shadowOf = (p: Projection, [x, y, z]: Vec3): Point => project(p, [x + y * SUN.x, 0, z + y * SUN.z])
+
+/** Facets of a tree turned to the camera, in three shades. */
+function treeFaces(p: Projection, { foot, size }: Tree): [string, string, string] {
+  const shades: [string, string, string] = ['', '', '']
+  const apex = project(p, lift(foot, 3.1 * size))
+  const rim = (k: number): Vec3 => {
+    const a = (k / 7) * 2 * Math.PI + 0.3
+    return [foot[0] + 1.15 * size * Math.cos(a), 0.5 * size, foot[2] + 1.15 * size * Math.sin(a)]
+  }
+  for (let k = 0; k < 7; k++) {
+    const middle = ((k + 0.5) / 7) * 2 * Math.PI + 0.3
+    const normal: Vec3 = [Math.cos(middle), 0.42, Math.sin(middle)]
+    if (normal[0] * p.back[0] + normal[1] * p.back[1] + normal[2] * p.back[2] <= 0) continue
+    const light = -normal[0] * 0.8 + normal[2] * 0.25
+    shades[light > 0.35 ? 0 : light > -0.25 ? 1 : 2] += close([apex, project(p, rim(k)), project(p, rim(k + 1))])
+  }
+  return shades
+}
+
+export interface WorldDrawing {
+  shadow: string
+  treesBehind: { trunk: string; shades: [string, string, string] }
+  treesBefore: { trunk: string; shades: [string, string, string] }
+  pillars: Faces
+  rampPillars: Faces
+  deck: { top: string; side: string }
+  ramp: { top: string; side: string }
+  marks: string
+  /** Kerbs by the phase they lead; `join` runs from the ramp's into the deck's. */
+  kerbs: { queue: string; prefill: string; decode: string; join: string }
+  /** Picture points between which the ramp's tint fades into the deck's, and the kerb's colours into each other. */
+  fade: { from: Point; to: Point }
+  join: { from: Point; to: Point }
+  stopLines: string
+  islands: (Faces & { booth: Faces; window: string })[]
+  gantry: { posts: [Faces, Faces]; beam: Faces; signs: string[] }
+  zoom: number
+}
+
+export function drawWorld(p: Projection, world: World): WorldDrawing {
+  const P = (v: Vec3) => project(p, v)
+  const { ramp, deck, gore, merged } = world
+  const [deckFrom, deckTo] = [deck.near[0]!, deck.near[1]!]
+  const lowered = (v: Vec3, by: number): Vec3 => [v[0], Math.max(0, v[1] - by), v[2]]
+  const y = deckFrom[1]
+  const nearZ = deckFrom[2]
+
+  const shadow = [
+    close([...deck.far, ...deck.near.toReversed()].map((v) => shadowOf(p, v))),
+    close([...ramp.left, ...ramp.right.toReversed()].map((v) => shadowOf(p, v))),
+    ...world.booths.map((b) => close([P(b.foot), P([b.foot[0] + 0.5, 0, b.foot[2]]), shadowOf(p, [b.foot[0] + 0.5, b.high, b.foot[2]]), shadowOf(p, lift(b.foot, b.high))])),
+    ...world.trees.map(({ foot, size }) => close([P([foot[0] - size, 0, foot[2] - 0.5 * size]), P([foot[0] + size * 0.4, 0, foot[2] + size]), shadowOf(p, lift(foot, 3.6 * size))])),
+  ].join('')
+
+  const trees = (some: Tree[]) => ({
+    trunk: open([]) + some.map(({ foot }) => open([P(foot), P(lift(foot, 0.8))])).join(''),
+    shades: [0, 1, 2].map((k) => some.map((t) => treeFaces(p, t)[k]).join('')) as [string, string, string],
+  })
+
+  const kerb = (points: Vec3[]) => open(points.map((v) => P(lift(v, 0.14))))
+  const plaza = (v: Vec3) => (v[0] - gateFoot[0]) * gate.hx + (v[2] - gateFoot[2]) * gate.hz < 3.4
+  const gate = poseAt(0)
+  const gateFoot = gate.position
+  const split = (points: Vec3[]) => {
+    const i = points.findIndex((v) => !plaza(v))
+    return [points.slice(0, i + 1), points.slice(i)] as const
+  }
+  const [queueLeft, rampLeft] = split(ramp.left)
+  const [queueRight, rampRight] = split(ramp.right)
+
+  const posts = [world.gantry.far, world.gantry.near].map((foot) =>
+    standing(p, { foot, hx: world.gantry.hx, hz: world.gantry.hz, long: 0.16, wide: 0.16, high: world.gantry.height })) as [Faces, Faces]
+  const { far, near, hx, hz, height } = world.gantry
+  const middle: Pose = { position: [(far[0] + near[0]) / 2, (far[1] + near[1]) / 2 + height, (far[2] + near[2]) / 2], hx, hz, climb: 0 }
+  const half = Math.hypot(near[0] - far[0], near[2] - far[2]) / 2 + 0.5
+  const beamFrame = new Frame(p, middle)
+  const pitch = (half - 0.5) / 1.5
+
+  return {
+    shadow,
+    treesBehind: trees(world.trees.filter((t) => behind(t.foot))),
+    treesBefore: trees(world.trees.filter((t) => !behind(t.foot))),
+    pillars: merge(world.pillars.filter((b) => b.hx === 1).map((b) => standing(p, b))),
+    rampPillars: merge(world.pillars.filter((b) => b.hx !== 1).map((b) => standing(p, b))),
+    deck: {
+      top: close([...deck.far, ...deck.near.toReversed()].map(P)),
+      side: close([...deck.near.map(P), ...deck.near.toReversed().map((v) => P(lowered(v, deck.slab)))]),
+    },
+    ramp: {
+      // Overlaps the deck by a strip, so that no seam shows where the two are one surface.
+      top: close([...ramp.left.map(P), P([gore + 2, y, nearZ - 1.2]), P([merged - 1, y, nearZ - 1.2]), ...ramp.right.toReversed().map(P)]),
+      side: close([...ramp.right.map(P), ...ramp.right.toReversed().map((v) => P(lowered(v, ramp.slab)))]),
+    },
+    marks: world.marks.map((m) => open(m.map(P))).join(''),
+    kerbs: {
+      queue: kerb(queueLeft) + kerb(queueRight),
+      prefill: kerb(rampLeft),
+      decode: kerb(deck.far as Vec3[]) + kerb([deckFrom, [gore, y, nearZ]]),
+      join: kerb([...rampRight, deckTo]),
+    },
+    fade: { from: P(poseAt(RAMP * 0.55).position), to: P(poseAt(RAMP * 0.9).position) },
+    join: { from: P([merged - 8, y, nearZ]), to: P([merged + 6, y, nearZ]) },
+    stopLines: world.stopLines.map(([a, b]) => open([P(a), P(b)])).join(''),
+    islands: world.islands.map((box, i) => {
+      const booth = world.booths[i]!
+      const m = frameOf(p, booth)
+      return {
+        ...standing(p, box),
+        booth: standing(p, booth),
+        window: close([m.at(-booth.long, -booth.wide * 0.7, booth.high * 0.5), m.at(-booth.long, booth.wide * 0.7, booth.high * 0.5), m.at(-booth.long, booth.wide * 0.7, booth.high * 0.86), m.at(-booth.long, -booth.wide * 0.7, booth.high * 0.86)])
+          + close([m.at(-booth.long * 0.8, booth.wide, booth.high * 0.5), m.at(booth.long * 0.8, booth.wide, booth.high * 0.5), m.at(booth.long * 0.8, booth.wide, booth.high * 0.86), m.at(-booth.long * 0.8, booth.wide, booth.high * 0.86)]),
+      }
+    }),
+    gantry: {
+      posts,
+      beam: boxFaces(beamFrame, -0.35, 0.35, -half, half, 0, 0.5),
+      signs: [-1, 0, 1].map((g) => close([beamFrame.at(-0.36, g * pitch - 0.34, -0.2), beamFrame.at(-0.36, g * pitch + 0.34, -0.2), beamFrame.at(-0.36, g * pitch + 0.34, 0.42), beamFrame.at(-0.36, g * pitch - 0.34, 0.42)])),
+    },
+    zoom: p.zoom,
+  }
+
+  function behind(foot: Vec3): boolean {
+    return foot[2] < -14 || (foot[2] < 4 && foot[0] < -10)
+  }
+}
+
+/** A barrier's arm, from its hinge: 0 lies across the lane, 1 stands up. */
+export function drawBarrier(p: Projection, { hinge, across, length }: World['barriers'][number], openness: number): { arm: string; stripes: string; post: string } {
+  const a = openness * 1.35
+  const tip = (l: number): Vec3 => [hinge[0] + across[0] * l * Math.cos(a), hinge[1] + 1 + l * Math.sin(a), hinge[2] + across[2] * l * Math.cos(a)]
+  const P = (v: Vec3) => project(p, v)
+  const stripes = [0.25, 0.5, 0.75].map((k) => open([P(tip(length * k - 0.16)), P(tip(length * k + 0.16))])).join('')
+  return { arm: open([P(tip(0)), P(tip(length))]), stripes, post: open([P(hinge), P(lift(hinge, 1.05))]) }
+}
+
+export interface CarDrawing {
+  shadow: string
+  penumbra: string
+  bed: string
+  boxes: Faces
+  ghost: string
+  body: Faces
+  glass: Faces
+  roof: string
+  wheels: string
+  tail: string
+  head: string
+  /** Places what lies flat on the road before and behind the car. */
+  front: string
+  rear: string
+  /** Around the whole, for the pointer. */
+  hit: string
+}
+
+/** A car with its trailer, part by part. */
+export function drawCar(p: Projection, scene: Scene, car: Car): CarDrawing {
+  const { layout } = scene
+  const k = layout.scale
+  const offset = (s: number) => laneOffset(car.lane, layout.lanes, s)
+  const m = new Frame(p, poseAt(car.station - layout.carLength / 2, offset(car.station)))
+  const half = layout.carLength / 2
+  const q = (f: number) => -half + (f + 2.5) * k
+
+  const body = boxFaces(m, q(-2.5), q(0), -0.62 * k, 0.62 * k, 0.28 * k, 0.9 * k)
+  const glass = boxFaces(m, q(-2.25), q(-0.75), -0.57 * k, 0.57 * k, 0.9 * k, 1.36 * k, 0.11 * k)
+  const roof = boxFaces(m, q(-2.13), q(-0.9), -0.5 * k, 0.5 * k, 1.34 * k, 1.44 * k)
+  const r = (m.seesRight ? 0.63 : -0.63) * k
+  const wheel = (f: number) => close(Array.from({ length: 10 }, (_, i) => m.at(q(f) + 0.3 * k * Math.cos((i / 5) * Math.PI), r, 0.3 * k + 0.3 * k * Math.sin((i / 5) * Math.PI))))
+  const lamp = (f: number, r0: number, r1: number) => close([m.at(q(f), r0 * k, 0.56 * k), m.at(q(f), r1 * k, 0.56 * k), m.at(q(f), r1 * k, 0.78 * k), m.at(q(f), r0 * k, 0.78 * k)])
+
+  // The trailer follows the road: each box has its own heading.
+  const boxes: Faces = { top: '', side: '', end: '' }
+  let ghost = ''
+  const exact = car.trailerBlocks - 1 + car.lastFill
+  const step = layout.blockLength * layout.blocksPerBox
+  const slit = Math.min(0.1 * k, 0.24 * step)
+  const hitch = trailerLength(layout, 1e-9)
+  const from = car.station - layout.carLength - hitch
+  const count = car.trailerBlocks > 0 ? Math.ceil(car.trailerBlocks / layout.blocksPerBox) : 0
+  for (let i = 0; i < count; i++) {
+    const whole = Math.min(1, exact / layout.blocksPerBox - i)
+    const s = from - i * step
+    const frame = new Frame(p, poseAt(s - step / 2, offset(s)))
+    const rear = step / 2 - step * Math.max(0.08, whole)
+    const faces = boxFaces(frame, rear + slit / 2, step / 2 - slit / 2, -0.6 * k, 0.6 * k, 0.3 * k, 1.06 * k)
+    boxes.top += faces.top
+    boxes.side += faces.side
+    boxes.end += faces.end
+    if (whole < 1) {
+      const rest = boxFaces(frame, -step / 2 + slit / 2, step / 2 - slit / 2, -0.6 * k, 0.6 * k, 0.3 * k, 1.06 * k)
+      ghost = rest.top + rest.side + rest.end
+    }
+  }
+  const end = count > 0 ? from - count * step : car.station - layout.carLength
+  const bed = count > 0 ? open([m.at(q(-2.4), 0, 0.34 * k), ...stations(from, end, 3).map((s) => new Frame(p, poseAt(s, offset(s))).at(0, 0.1 * k, 0.24 * k))]) : ''
+
+  const outline = (grow: number): Point[] => {
+    const row = stations(car.station + grow, end - grow, 2.5).map((s) => new Frame(p, poseAt(s, offset(s))))
+    const shift = 0.5 * k
+    return [...row.map((f) => f.at(0, (-0.62 * k - grow), 0)), ...row.toReversed().map((f) => f.at(0, 0.62 * k + grow, 0))].map(([x, y]) =>
+      [x + p.x[0] * SUN.x * shift + p.x[2] * SUN.z * shift, y + p.y[0] * SUN.x * shift + p.y[2] * SUN.z * shift] as Point)
+  }
+  return {
+    shadow: close(outline(0.04 * k)),
+    penumbra: close(outline(0.26 * k)),
+    bed, boxes, ghost, body, glass,
+    roof: roof.side + roof.end + roof.top,
+    wheels: wheel(-0.55) + wheel(-1.95),
+    tail: m.seesRear ? lamp(-2.52, -0.56, -0.28) + lamp(-2.52, 0.28, 0.56) : '',
+    head: m.seesRear ? '' : lamp(0.02, -0.56, -0.28) + lamp(0.02, 0.28, 0.56),
+    front: new Frame(p, poseAt(car.station, offset(car.station))).matrix,
+    rear: new Frame(p, poseAt(car.station - layout.carLength, offset(car.station))).matrix,
+    hit: close(outline(0.5 * k)),
+  }
+}
+
+/** From a down to b, both included, at most `apart` from each other. */
+function stations(a: number, b: number, apart: number): number[] {
+  const count = Math.max(1, Math.ceil((a - b) / apart))
+  return Array.from({ length: count + 1 }, (_, i) => a + ((b - a) * i) / count)
+}

@@ -1,0 +1,56 @@
+import type { TraceIndex } from './track'
+import { DECK } from './world'
+
+/** Sizes of cars on the road: one set for a whole Trace, so that all its cars compare. */
+export interface Layout {
+  /** Lanes of the whole road: 3, or 6 or 9 narrower ones when many requests run at once. */
+  lanes: number
+  /** Size of a car, 1 on a road of three lanes. */
+  scale: number
+  carLength: number
+  gap: number
+  /** Length of road that a KV block takes in a trailer. */
+  blockLength: number
+  /** Where blocks are too thin to be told apart, so many are drawn as one. */
+  blocksPerBox: number
+  /** Length of deck that an output token is worth. */
+  tokenLength: number
+  /** Largest prompt plus output, in blocks. */
+  maxBlocks: number
+}
+
+/** Requests on ramp and deck that are drawn as cars; the rest is a number. */
+export const MOST_CARS = 64
+
+const LONGEST_TRAILER = 12
+const HITCH = 0.35
+
+/** Length of a trailer with so many blocks (a real number: the last one may be partly filled). */
+export function trailerLength(layout: Layout, blocks: number): number {
+  return blocks > 0 ? HITCH * layout.scale + blocks * layout.blockLength : 0
+}
+
+/** Room for `concurrent` cars at once, the longest output crossing the whole deck. */
+export function layoutOf(index: TraceIndex, concurrent: number): Layout {
+  const cars = Math.min(Math.max(concurrent, 1), MOST_CARS)
+  const lanes = cars <= 6 ? 3 : cars <= 18 ? 6 : 9
+  const scale = lanes === 3 ? 1 : lanes === 6 ? 0.64 : 0.44
+  const carLength = 2.5 * scale
+  const gap = 0.9 * scale
+  const rows = Math.ceil(cars / lanes)
+  let maxOutput = 1
+  let maxBlocks = 1
+  for (const { record } of index.tracks) {
+    maxOutput = Math.max(maxOutput, record.maxTokens)
+    maxBlocks = Math.max(maxBlocks, Math.ceil((record.promptTokens + record.maxTokens) / index.blockSize))
+  }
+  // Rows of cars in step may take up to 60 % of the deck; the rest is to drive on.
+  const room = rows === 1 ? LONGEST_TRAILER : Math.min(LONGEST_TRAILER, (0.6 * DECK) / rows - carLength - gap)
+  const blockLength = Math.min(0.74 * scale, (room - HITCH * scale) / maxBlocks)
+  const rowLength = carLength + gap + HITCH * scale + maxBlocks * blockLength
+  return {
+    lanes, scale, carLength, gap, blockLength, maxBlocks,
+    blocksPerBox: Math.max(1, Math.ceil(0.2 / blockLength)),
+    tokenLength: (DECK - (rows - 1) * rowLength) / maxOutput,
+  }
+}

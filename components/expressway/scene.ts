@@ -1,0 +1,204 @@
+import type { Trace } from '$engine/trace/trace'
+import { MOST_CARS, trailerLength, type Layout } from './layout'
+import { ahead, movedUp, planOf, type Plan, type Way } from './plan'
+import type { Vec3 } from './project'
+import { kvTokensAt, prefilledAt, producedAt, speedAt, stintAt, tokensAt, type Stint } from './track'
+import { BARRIER, DECK, GATES, laneOffset, poseAt, RAMP, worldOf, type World } from './world'
+
+/** Where a request is: the one place that its car stands for. */
+export type Phase = 'sent' | 'waiting' | 'prefill' | 'decode' | 'done' | 'rejected' | 'failed'
+export type Road = 'approach' | 'ramp' | 'deck'
+export type Role = 'queue' | 'prefill' | 'decode' | 'muted'
+
+export interface Car {
+  request: number
+  phase: Phase
+  /** The road of its phase, and how far along it the Trace says it is, 0 … 1. */
+  road: Road
+  along: number
+  /** 0 is the far lane. */
+  lane: number
+  gate: number
+  /** Front bumper and rear end (trailer included) on the centre line, in units of length (world.ts). */
+  station: number
+  tail: number
+  /** Output tokens a second; 0 unless it decodes. */
+  speed: number
+  /** Tokens in the KV cache, whole blocks they take, and how much of the last block is filled (0 … 1]. */
+  kvTokens: number
+  trailerBlocks: number
+  lastFill: number
+  /** Output tokens so far. */
+  tokens: number
+  role: Role
+  brake: boolean
+  /** 1, less while it comes or goes. */
+  presence: number
+  /** ms in line so far; after that, all it had to wait. */
+  waited: number
+  /** Where a label may point to. */
+  anchor: Vec3
+}
+
+export interface Gate {
+  /** 0 closed … 1 open. */
+  open: number
+  waiting: number
+}
+
+/** How many requests are in each place; `ahead` have not arrived, `gone` have left. Sums to all requests. */
+export type Counts = Record<Phase | 'ahead' | 'gone', number>
+
+export interface Scene {
+  at: number
+  world: World
+  layout: Layout
+  /** In the order they are to be painted: far lane first, in a lane the front car first. */
+  cars: Car[]
+  gates: Gate[]
+  counts: Counts
+  /** Requests beyond those drawn as cars: in line, and on the road. */
+  more: { waiting: number; road: number }
+  /** KV blocks on all trailers. */
+  kvBlocks: number
+  /** Longest wait of those in line now, ms. */
+  longestWait: number
+}
+
+export interface SceneOptions {
+  /** Cars at once to lay the road out for (the scheduler's batch limit). Default: as many as the Trace ever has. */
+  capacity?: number
+}
+
+/** Cars of one gate that are shown in line. */
+const LINE = 34
+const EXIT = 26
+
+/** What the road shows at time `at`: a function of its arguments and of nothing else. `at` in ms of the Trace. */
+export function scene(trace: Trace, at: number, { capacity }: SceneOptions = {}): Scene {
+  const plan = planOf(trace, capacity)
+  const { layout } = plan
+  const counts: Counts = { ahead: 0, sent: 0, waiting: 0, prefill: 0, decode: 0, done: 0, rejected: 0, failed: 0, gone: 0 }
+  const lanes: Here[][] = Array.from({ length: layout.lanes }, () => [])
+  for (const way of plan.ways) {
+    const { arrival } = way.track
+    if (at < arrival) counts.ahead++
+    else if (at >= way.gone) counts.gone++
+    else lanes[way.lane]!.push(here(way, at))
+  }
+  const cars: Car[] = []
+  const gates: Gate[] = Array.from({ length: GATES }, () => ({ open: 1, waiting: 0 }))
+  const more = { waiting: 0, road: 0 }
+  let kvBlocks = 0
+  let longestWait = 0
+  let room = MOST_CARS
+  for (const lane of lanes) {
+    lane.sort((a, b) => rank(a) - rank(b) || (a.stint && b.stint ? ahead(a.way, a.stint, b.way, b.stint) : byTurn(a, b)))
+    for (const car of drive(lane, plan, at)) {
+      counts[car.phase]++
+      kvBlocks += car.trailerBlocks
+      if (car.phase === 'waiting') {
+        longestWait = Math.max(longestWait, car.waited)
+        gates[car.gate]!.waiting++
+      }
+      const inLine = car.phase === 'waiting' || car.phase === 'sent'
+      if (inLine && car.station < -LINE) more.waiting++
+      else if (!inLine && room === 0) more.road++
+      else {
+        if (!inLine) room--
+        cars.push(car)
+      }
+    }
+  }
+  for (const [g, gate] of gates.entries()) gate.open = openness(cars, g)
+  return { at, world: worldOf(layout.lanes), layout, cars, gates, counts, more, kvBlocks, longestWait }
+}
+
+/** A request at one moment, before it is given its place on the road. */
+interface Here {
+  way: Way
+  phase: Phase
+  /** The stay on the road it is in, or was in when it ended; none while it is in line. */
+  stint?: Stint
+  /** Since when it stands in line. */
+  since: number
+}
+
+function here(way: Way, at: number): Here {
+  const { track } = way
+  const stint = stintAt(track, at)
+  if (at >= track.end) return { way, phase: track.ending === 'finished' || track.ending === undefined ? 'done' : track.ending, stint, since: track.arrival }
+  if (stint && at < stint.until) return { way, phase: at < stint.firstToken ? 'prefill' : 'decode', stint, since: track.arrival }
+  if (stint) return { way, phase: 'waiting', since: stint.until } // preempted: back in line
+  return { way, phase: at < track.door ? 'sent' : 'waiting', since: track.arrival }
+}
+
+/** On the road before in line; in line those who have been on the road before, then by arrival. */
+const rank = (h: Here) => (h.stint ? 0 : h.phase === 'waiting' ? (h.since > h.way.track.arrival ? 1 : 2) : 3)
+const byTurn = (a: Here, b: Here) => a.way.track.arrival - b.way.track.arrival || a.way.track.record.id - b.way.track.record.id
+
+/** Gives the cars of one lane, front to rear, their places: where the Trace has them, but never into the one ahead. */
+function drive(lane: Here[], plan: Plan, at: number): Car[] {
+  const { layout, exitMs, index } = plan
+  const cars: Car[] = []
+  let limit = Infinity
+  for (const h of lane) {
+    const { way, phase, stint } = h
+    const { track, lane: number } = way
+    const gate = Math.floor(number / (layout.lanes / GATES))
+    const kvTokens = stint ? kvTokensAt(track, stint, at) : 0
+    const blocks = kvTokens / index.blockSize
+    const produced = stint ? producedAt(track, stint, at) : 0
+    const leaving = at >= track.end ? (at - track.end) / exitMs : 0
+    let want: number
+    let along: number
+    let road: Road
+    if (stint) {
+      const prefilled = prefilledAt(track, stint, Math.min(at, track.end))
+      road = prefilled < 1 || at < stint.firstToken ? 'ramp' : 'deck'
+      along = road === 'ramp' ? prefilled : Math.min(1, (produced * layout.tokenLength) / DECK)
+      want = RAMP * prefilled + produced * layout.tokenLength + movedUp(way, stint, layout, at) + (phase === 'done' ? EXIT * leaving * leaving : 0)
+    } else {
+      road = 'approach'
+      // On its way over the network it drives up; then it stands at the stop line or behind the one ahead.
+      along = phase === 'sent' ? (at - track.arrival) / (track.door - track.arrival) : 1
+      want = -LINE * (1 - along)
+    }
+    const station = Math.min(want, limit)
+    const tail = station - layout.carLength - trailerLength(layout, blocks)
+    limit = tail - layout.gap
+    cars.push({
+      request: track.record.id, phase, road, along, lane: number, gate, station, tail,
+      speed: phase === 'decode' ? speedAt(track, at) : 0,
+      kvTokens,
+      trailerBlocks: Math.ceil(blocks - 1e-9),
+      lastFill: blocks > 0 ? blocks - Math.ceil(blocks - 1e-9) + 1 : 0,
+      tokens: tokensAt(track, at),
+      role: roleOf(phase),
+      brake: phase === 'waiting',
+      presence: Math.max(0, Math.min(1, (at - track.arrival) / (exitMs / 4), 1 - leaving)),
+      waited: (stint ? Math.min(track.stints[0]!.from, at) : at) - h.since,
+      anchor: raised(poseAt(station - layout.carLength / 2, laneOffset(number, layout.lanes, station)).position, 2.2 * layout.scale),
+    })
+  }
+  return cars
+}
+
+function roleOf(phase: Phase): Role {
+  if (phase === 'prefill' || phase === 'decode') return phase
+  return phase === 'waiting' || phase === 'sent' ? 'queue' : phase === 'done' ? 'decode' : 'muted'
+}
+
+const raised = ([x, y, z]: Vec3, by: number): Vec3 => [x, y + by, z]
+
+/** A barrier lifts for the car that drives through, comes down for the one that has to wait, and stands open otherwise. */
+function openness(cars: Car[], gate: number): number {
+  let down = 0
+  let up = 0
+  for (const car of cars) {
+    if (car.gate !== gate) continue
+    if (car.phase === 'waiting') down = Math.max(down, car.presence * Math.min(1, Math.max(0, 1 + car.station / 6)))
+    else if (car.phase !== 'sent' && car.tail < BARRIER + 2) up = Math.max(up, Math.min(1, Math.max(0, car.station + 0.4)) * Math.min(1, Math.max(0, (BARRIER + 2 - car.tail) / 2)))
+  }
+  return Math.max(1 - down, up)
+}
