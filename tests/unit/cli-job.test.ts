@@ -1,0 +1,119 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { execute } from '$engine/cli/job'
+import { folderReader } from '$engine/cli/place'
+import { loadModel } from '$engine/model/load'
+import { materialize } from '$engine/model/synthetic'
+import { createReferenceRunner } from '$engine/runner/reference'
+import { TINY, writeModelFolder } from '../support/model-folder'
+
+let root = ''
+beforeAll(() => void (root = mkdtempSync(join(tmpdir(), 'expressway-job-'))))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+function folder(name: string, options?: Parameters<typeof writeModelFolder>[1]): string {
+  const path = join(root, name)
+  writeModelFolder(path, options)
+  return path
+}
+
+const bytes = (text: string) => Array.from(new TextEncoder().encode(text), (b) => 1 + b)
+
+/** Logits of every position of `ids`, from one pass of the reference runner. */
+async function logitsOf(path: string, ids: readonly number[]): Promise<Float32Array[]> {
+  const { model } = await loadModel('tiny', folderReader(path))
+  const runner = createReferenceRunner(model, { blocks: 16 })
+  const { logits } = await runner.run({
+    chunks: [{ request: 0, tokens: Int32Array.from(ids), start: 0, blockTable: Int32Array.from({ length: 16 }, (_, i) => i), sample: false }],
+    wantLogits: true, allRows: true,
+  })
+  runner.dispose()
+  return ids.map((_, i) => logits!.subarray(i * TINY.vocabSize, (i + 1) * TINY.vocabSize))
+}
+
+const nats = (row: Float32Array, id: number) => Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - row[id]!
+
+test('generate gives the greedy continuation, prompt ids and new ids apart', async () => {
+  const path = folder('greedy')
+  const result = await execute({ kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'Once upon', maxTokens: 12 }, folderReader(path))
+  expect(result.prompt_ids).toEqual(bytes('Once upon'))
+
+  // Without cache, scheduler or serving loop: the whole text again for each token.
+  const text = bytes('Once upon')
+  for (let i = 0; i < 12 && text.at(-1) !== 0; i++) {
+    const row = (await logitsOf(path, text)).at(-1)!
+    text.push(row.indexOf(Math.max(...row)))
+  }
+  expect(result.token_ids).toEqual(text.slice(9))
+  expect(result.target_steps).toBe(result.token_ids.length)
+})
+
+test('generate tells times that add up', async () => {
+  const result = await execute({ kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'A', maxTokens: 8, sampling: { temperature: 1, seed: 3 } }, folderReader(folder('times')))
+  const n = result.token_ids.length
+  expect(n).toBeGreaterThan(1)
+  expect(result.ttft_ms).toBeGreaterThan(0)
+  expect(result.ttft_ms + result.tpot_ms! * (n - 1)).toBeCloseTo(result.e2e_ms, 6)
+  expect(result.dispatches).toBeUndefined()
+})
+
+test('the seed alone decides a sampled text', async () => {
+  const read = folderReader(folder('seeds'))
+  const ids = async (seed: number) => (await execute({ kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'A', maxTokens: 16, sampling: { temperature: 1, seed } }, read)).token_ids
+  expect(await ids(5)).toEqual(await ids(5))
+  expect(await ids(5)).not.toEqual(await ids(6))
+})
+
+test('one token has no time per output token', async () => {
+  const result = await execute({ kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'A', maxTokens: 1 }, folderReader(folder('one')))
+  expect(result).toMatchObject({ tpot_ms: null, target_steps: 1 })
+})
+
+test('past the trained context the times are all that counts, and the result says so', async () => {
+  const read = folderReader(folder('short-sighted', { trainedContext: 16 }))
+  const job = { kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'ten bytes.' } as const
+  expect((await execute({ ...job, maxTokens: 4 }, read)).timing_only).toBeUndefined()
+  expect((await execute({ ...job, maxTokens: 12 }, read)).timing_only).toBe(true)
+})
+
+test.each([
+  ['an empty prompt', '', 4, 'the prompt is empty'],
+  ['a prompt longer than the context', 'x'.repeat(300), 4, 'the prompt has 300 tokens'],
+  ['an output that does not fit behind the prompt', 'x'.repeat(250), 7, 'passes the 256 that the model holds'],
+])('%s is refused before anything runs', async (_what, prompt, maxTokens, words) => {
+  const job = execute({ kind: 'generate', model: 'tiny', runner: 'reference', prompt, maxTokens }, folderReader(folder('refused')))
+  await expect(job).rejects.toThrow(words)
+})
+
+test('a model that knows nothing needs log2(vocabulary) bits for every byte-sized token', async () => {
+  const weights = materialize(TINY, 7)
+  weights.embed.fill(0) // tied: every logit is 0
+  const text = 'Es war einmal ein König.'
+  const result = await execute({ kind: 'score', model: 'tiny', runner: 'reference', text }, folderReader(folder('blank', { weights })))
+  expect(result.tokens).toBe(new TextEncoder().encode(text).length)
+  expect(result.bits_per_byte).toBeCloseTo(Math.log2(512), 5)
+  expect(result.nll_per_token).toBeCloseTo(Math.log(512), 5)
+})
+
+test('score slides its window: each token once, with at least half a window before it', async () => {
+  const path = folder('windows', { trainedContext: 32 })
+  const text = 'The princess lost her golden ball in the deep, deep well, and nobody came to help her find it.'
+  const result = await execute({ kind: 'score', model: 'tiny', runner: 'reference', text }, folderReader(path))
+  expect(result).toMatchObject({ window: 32, stride: 16, tokens: text.length })
+
+  const ids = [0, ...bytes(text)]
+  let expected = 0
+  for (let i = 1; i < ids.length; i++) {
+    // The first window that holds the token: windows start at multiples of 16 and take 32 inputs.
+    const start = Math.max(0, Math.ceil((i - 32) / 16) * 16)
+    const rows = await logitsOf(path, ids.slice(start, i))
+    expected += nats(rows.at(-1)!, ids[i]!)
+  }
+  expect(result.nll_per_token).toBeCloseTo(expected / text.length, 4)
+})
+
+test('score refuses a text without a token', async () => {
+  await expect(execute({ kind: 'score', model: 'tiny', runner: 'reference', text: '' }, folderReader(folder('empty')))).rejects.toThrow('no token to predict')
+})

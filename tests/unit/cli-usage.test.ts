@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest'
+import { main as generate } from '$engine/cli/generate'
+import { main as score } from '$engine/cli/score'
+import { UsageError } from '$engine/cli/usage'
+
+const good = ['--model', 'tales-0.3m', '--prompt', 'Once']
+
+test.each([
+  ['an unknown flag', ['--frobnicate'], '--frobnicate'],
+  ['a flag without its value', ['--prompt'], '--prompt'],
+  ['a stray word', [...good, 'stray'], 'stray'],
+  ['no prompt', ['--model', 'tales-0.3m'], '--prompt is missing'],
+  ['an empty prompt', ['--model', 'tales-0.3m', '--prompt', ''], '--prompt is empty'],
+  ['no model', ['--prompt', 'Once'], '--model is missing'],
+  ['a model that is nowhere', ['--model', '/no/such/folder', '--prompt', 'Once'], '--model /no/such/folder'],
+  ['an unknown runner', [...good, '--runner', 'abacus'], '--runner must be one of webgpu, wasm, reference'],
+  ['no tokens', [...good, '--max-tokens', '0'], '--max-tokens must be a whole number'],
+  ['half a token', [...good, '--max-tokens', '1.5'], '--max-tokens must be a whole number'],
+  ['tokens in words', [...good, '--max-tokens', 'many'], '--max-tokens must be a whole number'],
+  ['a negative temperature', [...good, '--temperature=-1'], '--temperature must be a number'],
+  ['a seed that is no number', [...good, '--seed', 'x'], '--seed must be a whole number'],
+  ['a precision not there yet', [...good, '--quant', 'int8'], '--quant int8 is not available yet: f32 only'],
+  ['a precision nobody has', [...good, '--quant', 'f7'], '--quant must be one of'],
+  ['speculation', [...good, '--speculate', 'lookup'], '--speculate is not available yet'],
+])('generate refuses %s and names it', async (_what, args, words) => {
+  const attempt = generate(args)
+  await expect(attempt).rejects.toBeInstanceOf(UsageError)
+  await expect(attempt).rejects.toThrow(words)
+})
+
+test('score refuses a text that is not there', async () => {
+  await expect(score(['--model', 'engine', '--text', '/no/such/text'])).rejects.toThrow('/no/such/text could not be read')
+  await expect(score(['--model', 'engine'])).rejects.toThrow('--text is missing')
+})
