@@ -1,0 +1,298 @@
+import type { DeviceInfo } from '../../trace/provenance'
+import type { ModelConfig } from '../../model/config'
+import type { Model } from '../../model/weights'
+import { checkBatch, RunnerError, type Runner, type RunnerLimits, type RunnerOptions, type StepBatch, type StepResult } from '../runner'
+import { BatchWriter, type PlannedBatch } from './batch'
+import { openDevice, wordsOf, type DeviceOptions, type DeviceTraits, type OpenDevice } from './device'
+import { Forward, type Recorder } from './forward'
+import { STEP_SLOT, type Built, type Load } from './kernel'
+import { allocate, sizes, type Memory } from './memory'
+import { angleTable } from './rotary'
+import { ReadbackRing, type ReadbackSlot } from './readback'
+import { endsOf, kernelTime, PassTimes, type KernelTime } from './timing'
+import { loadWeights } from './weights'
+
+export { probeWebGpu, type Probe } from './device'
+export type { KernelTime } from './timing'
+
+/** Decode steps encoded into one submit at most. */
+const CHAIN = 32
+/** Batches in flight: one being mapped, one running, one being encoded. */
+const RING = 3
+
+export interface WebGpuOptions extends RunnerOptions, DeviceOptions {
+  /**
+   * Time every dispatch on its own (needs timestamps): `profile` of the runner then holds the last batch's.
+   * Passes of one dispatch cost time themselves, and chains are off.
+   */
+  profile?: boolean
+  /** Choose kernels as if the device were so: for tests and tuning. Subgroups cannot be pretended where there are none. */
+  kernels?: Partial<Pick<DeviceTraits, 'software' | 'subgroups'>>
+}
+
+/**
+ * A runner on a WebGPU device; f32 throughout. Throws RunnerError: 'unsupported' (no adapter, a shape or a
+ * driver it cannot run on), 'out-of-memory' (with the megabytes needed and offered), 'device-lost'.
+ *
+ * When the device is lost, the run under way and every later one reject with 'device-lost'; make a new runner
+ * then, without `adapter` or `device`, which are used up.
+ *
+ * In Node with Dawn, put its globals (GPUBufferUsage, GPUMapMode, GPUShaderStage) in place and hand in `gpu`.
+ */
+export async function createWebGpuRunner(model: Model, options: WebGpuOptions = {}): Promise<WebGpuRunner> {
+  checkShape(model.config)
+  const opened = await openDevice(options)
+  try {
+    return await WebGpuRunner.create(model, opened, options)
+  } catch (cause) {
+    if (opened.owned) opened.device.destroy()
+    throw cause
+  }
+}
+
+function checkShape(c: ModelConfig): void {
+  const unable = (what: string): never => {
+    throw new RunnerError(`The WebGPU kernels read four numbers at a time: ${what}. Use the wasm or the reference runner for this model.`, 'unsupported')
+  }
+  if (c.headDim % 4 !== 0) unable(`a head dimension of ${c.headDim} is not a multiple of 4`)
+  if (c.headDim > 128) unable(`a head dimension of ${c.headDim} is more than the 128 they hold`)
+  if (c.hidden % 4 !== 0) unable(`a width of ${c.hidden} is not a multiple of 4`)
+  if (c.ffn % 4 !== 0) unable(`a SwiGLU width of ${c.ffn} is not a multiple of 4`)
+}
+
+export class WebGpuRunner implements Runner {
+  readonly device: DeviceInfo
+  readonly config: ModelConfig
+  /** Bytes set aside on the device. */
+  readonly bytes: number
+  /** With the option `profile`: times of the last batch's dispatches, in order. */
+  profile: KernelTime[] = []
+  private failure: RunnerError | undefined
+  private readonly lost: Promise<never>
+
+  private constructor(
+    model: Model,
+    private readonly opened: OpenDevice,
+    readonly limits: RunnerLimits,
+    private readonly memory: Memory,
+    private readonly freeMemory: () => void,
+    bytes: number,
+    private readonly forward: Forward,
+    private readonly writer: BatchWriter,
+    private readonly ring: ReadbackRing,
+    private readonly times: PassTimes | undefined,
+    private readonly profiling: boolean,
+    private readonly resultBytes: number,
+    private readonly logitRowsAtATime: number,
+  ) {
+    this.config = model.config
+    this.bytes = bytes
+    this.device = {
+      name: `${opened.name}, WebGPU`,
+      runner: 'webgpu',
+      model: model.name,
+      adapter: opened.adapter,
+      software: opened.software,
+    }
+    this.lost = opened.device.lost.then((info) => {
+      this.failure ??= new RunnerError(`The graphics card was taken away while ${model.name} ran on it (${info.message || info.reason || 'no reason given'}). The engine has to be started again.`, 'device-lost')
+      throw this.failure
+    })
+    this.lost.catch(() => {}) // heard through run(); without a run under way nobody waits
+    opened.device.addEventListener('uncapturederror', this.onError)
+  }
+
+  static async create(model: Model, opened: OpenDevice, options: WebGpuOptions): Promise<WebGpuRunner> {
+    const { device } = opened
+    const profiling = options.profile ?? false
+    if (profiling && !opened.timestamps) throw new RunnerError('Profiling needs timestamps, which this graphics card does not offer.', 'unsupported')
+    const limits: RunnerLimits = {
+      blocks: options.blocks ?? 1024,
+      sequences: options.sequences ?? 16,
+      tokens: options.tokens ?? 512,
+      chain: profiling ? 1 : CHAIN,
+    }
+    const traits: DeviceTraits = {
+      software: options.kernels?.software ?? opened.software,
+      subgroups: opened.subgroups && (options.kernels?.subgroups ?? true),
+      timestamps: opened.timestamps,
+      limits: opened.limits,
+    }
+    const mostTokens = Math.floor((4 * opened.limits.maxComputeWorkgroupsPerDimension) / Math.max(4, model.config.heads))
+    if (limits.tokens > mostTokens) throw new RunnerError(`${limits.tokens} tokens a step are more than the ${mostTokens} this graphics card can start at once.`, 'unsupported')
+
+    const { memory, free, bytes } = await allocate(device, model, limits)
+    const s = sizes(model, limits)
+    const { positions } = s
+    device.queue.writeBuffer(memory.angles, 0, angleTable(model.config, positions))
+    await loadWeights(device, model, memory)
+    const forward = await Forward.build(device, traits, model.config, memory)
+    const writer = new BatchWriter(device.queue, memory, model.config, limits, s, forward.tiles)
+    // Profiling wants a pass a dispatch: seven a layer cover a mixed batch, and a step has few turns of logits.
+    const passes = profiling ? Math.min(2048, 7 * model.config.layers + 64) : limits.chain
+    const times = opened.timestamps ? new PassTimes(device, passes) : undefined
+    const resultBytes = limits.chain * limits.sequences * 4
+    const ring = new ReadbackRing(device, resultBytes + (times ? PassTimes.bytes(passes) : 0), RING)
+    return new WebGpuRunner(model, opened, limits, memory, free, bytes, forward, writer, ring, times, profiling, resultBytes, s.logitRows)
+  }
+
+  /** Executes a batch. Throws RunnerError: 'bad-batch', 'device-lost', 'disposed', 'out-of-memory' or 'unsupported' (the driver's complaint). */
+  async run(batch: StepBatch): Promise<StepResult> {
+    this.assertAlive()
+    checkBatch(batch, this.config, this.limits)
+    const slot = await this.ring.take()
+    try {
+      this.assertAlive()
+      const planned = this.writer.write(batch)
+      const { dispatches, passes, kernels } = this.submit(planned, slot)
+      return { ...(await this.collect(batch, planned, slot, passes, kernels)), dispatches }
+    } catch (cause) {
+      throw this.failure ?? cause
+    } finally {
+      this.ring.give(slot)
+    }
+  }
+
+  release(request: number): void {
+    this.writer.release(request)
+  }
+
+  dispose(): void {
+    this.failure ??= new RunnerError('This runner was disposed of.', 'disposed')
+    this.opened.device.removeEventListener('uncapturederror', this.onError)
+    this.times?.destroy()
+    this.ring.destroy()
+    this.freeMemory()
+    if (this.opened.owned) this.opened.device.destroy()
+  }
+
+  private assertAlive(): void {
+    if (this.failure) throw this.failure
+  }
+
+  private readonly onError = ({ error }: GPUUncapturedErrorEvent): void => {
+    this.failure ??= error instanceof GPUOutOfMemoryError
+      ? new RunnerError(`The graphics card ran out of memory while ${this.device.model} ran on it. Choose a smaller model or close other pages that use the card.`, 'out-of-memory', { cause: error })
+      : new RunnerError(`The graphics driver refused a command: ${error.message}`, 'unsupported', { cause: error })
+  }
+
+  /** Encodes all steps and submits them at once. */
+  private submit({ steps, sampled, logitRows }: PlannedBatch, slot: ReadbackSlot) {
+    const { memory, times } = this
+    const encoder = this.opened.device.createCommandEncoder()
+    // A single step ends where the whole ends: only chains, and kernels being profiled, need times.
+    const recorder = new PassRecorder(encoder, this.profiling || steps.length > 1 ? times : undefined, this.profiling)
+    for (const step of steps) {
+      recorder.begin()
+      this.forward.recordLayers(step, recorder)
+      for (const [turn, head] of step.heads.entries()) {
+        if (turn > 0) recorder.begin()
+        this.forward.recordHead(head, recorder)
+        if (logitRows > 0) {
+          recorder.end()
+          this.copyLogits(encoder, slot, turn, head.load.logits, logitRows)
+        }
+      }
+      recorder.end()
+    }
+    const drawn = steps.length * sampled.length
+    if (drawn > 0) encoder.copyBufferToBuffer(memory.tokens, 0, slot.results, 0, 4 * drawn)
+    const passes = recorder.timed
+    if (times && passes > 0) times.copy(encoder, passes, slot.results, this.resultBytes)
+    this.opened.device.queue.submit([encoder.finish()])
+    return { dispatches: recorder.dispatches, passes, kernels: recorder.kernels }
+  }
+
+  private copyLogits(encoder: GPUCommandEncoder, slot: ReadbackSlot, turn: number, rows: number, allRows: number): void {
+    const rowBytes = 8 * Math.ceil(this.config.vocabSize / 2)
+    const to = this.ring.logitsOf(slot, allRows * rowBytes)
+    encoder.copyBufferToBuffer(this.memory.logits, 0, to, turn * this.logitRowsAtATime * rowBytes, rows * rowBytes)
+  }
+
+  /** Waits for the device and reads what came back. */
+  private async collect(batch: StepBatch, planned: PlannedBatch, slot: ReadbackSlot, passes: number, kernels: Recorded[]): Promise<StepResult> {
+    const { steps, sampled, logitRows } = planned
+    const buffers = logitRows > 0 ? [slot.results, slot.logits!] : [slot.results]
+    await Promise.race([this.lost, Promise.all(buffers.map((b) => b.mapAsync(GPUMapMode.READ)))]).catch((cause: unknown) => this.explain(cause))
+    const mapped = slot.results.getMappedRange()
+    const drawn = new Int32Array(mapped, 0, steps.length * sampled.length)
+    const tokens = new Int32Array(steps.length * batch.chunks.length).fill(-1)
+    for (const [i, id] of drawn.entries()) tokens[Math.floor(i / sampled.length) * batch.chunks.length + sampled[i % sampled.length]!] = id
+    const result: StepResult = { tokens }
+    if (passes > 0) {
+      const stamps = new BigUint64Array(mapped, this.resultBytes, 2 * passes)
+      if (this.profiling) this.profile = kernels.slice(0, passes).map(({ built, load }, i) => kernelTime(built, load, stamps[2 * i]!, stamps[2 * i + 1]!))
+      else result.ends = endsOf(stamps)
+    }
+    slot.results.unmap()
+    if (logitRows > 0) {
+      result.logits = withoutPadding(new Float32Array(slot.logits!.getMappedRange()), logitRows, this.config.vocabSize)
+      slot.logits!.unmap()
+    }
+    this.assertAlive()
+    return result
+  }
+
+  /** A refused mapping may come a moment before the news that the device is gone. */
+  private async explain(cause: unknown): Promise<never> {
+    if (cause instanceof RunnerError) throw cause
+    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, 100))])
+    throw new RunnerError(`The result of a step could not be read back: ${wordsOf(cause)}`, 'device-lost', { cause })
+  }
+}
+
+interface Recorded {
+  built: Built
+  load: Load
+}
+
+/** Records dispatches into compute passes: one a step, or, when profiling, one a dispatch. */
+class PassRecorder implements Recorder {
+  dispatches = 0
+  /** Passes that write timestamps. */
+  timed = 0
+  readonly kernels: Recorded[] = []
+  private pass: GPUComputePassEncoder | undefined
+
+  constructor(
+    private readonly encoder: GPUCommandEncoder,
+    private readonly times: PassTimes | undefined,
+    private readonly profiling: boolean,
+  ) {}
+
+  begin(): void {
+    if (!this.profiling) this.open()
+  }
+
+  end(): void {
+    this.pass?.end()
+    this.pass = undefined
+  }
+
+  dispatch(built: Built, group: GPUBindGroup, slot: number, grid: [number, number, number], load: Load): void {
+    if (this.profiling) {
+      this.open()
+      this.kernels.push({ built, load })
+    }
+    const pass = this.pass!
+    pass.setPipeline(built.pipeline)
+    pass.setBindGroup(0, group, [slot * STEP_SLOT])
+    pass.dispatchWorkgroups(...grid)
+    this.dispatches++
+    if (this.profiling) this.end()
+  }
+
+  private open(): void {
+    const timestampWrites = this.times?.writes(this.timed)
+    if (timestampWrites) this.timed++
+    this.pass = this.encoder.beginComputePass({ timestampWrites })
+  }
+}
+
+/** Rows of `vocab` logits from rows of `vocab` rounded up to even. */
+function withoutPadding(padded: Float32Array, rows: number, vocab: number): Float32Array {
+  const stride = 2 * Math.ceil(vocab / 2)
+  const out = new Float32Array(rows * vocab)
+  for (let r = 0; r < rows; r++) out.set(padded.subarray(r * stride, r * stride + vocab), r * vocab)
+  return out
+}

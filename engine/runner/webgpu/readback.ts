@@ -1,0 +1,50 @@
+/** One place that results are copied to and mapped from. */
+export interface ReadbackSlot {
+  /** Sampled tokens, then timestamps. */
+  results: GPUBuffer
+  /** Grown when logits are asked for. */
+  logits: GPUBuffer | undefined
+}
+
+/**
+ * A few readback buffers in turn, so that a batch can be submitted while the one before is still being mapped.
+ * Slots are given out in the order they were asked for, which keeps batches in order too.
+ */
+export class ReadbackRing {
+  private readonly free: ReadbackSlot[]
+  private readonly waiting: ((slot: ReadbackSlot) => void)[] = []
+
+  constructor(private readonly device: GPUDevice, bytes: number, count: number) {
+    this.free = Array.from({ length: count }, (_, i) => ({
+      results: device.createBuffer({ label: `results ${i}`, size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ }),
+      logits: undefined,
+    }))
+  }
+
+  async take(): Promise<ReadbackSlot> {
+    const slot = this.free.pop()
+    return slot ?? new Promise((resolve) => this.waiting.push(resolve))
+  }
+
+  give(slot: ReadbackSlot): void {
+    const next = this.waiting.shift()
+    if (next) next(slot)
+    else this.free.push(slot)
+  }
+
+  /** The slot's logits buffer, made or grown to hold `bytes`. */
+  logitsOf(slot: ReadbackSlot, bytes: number): GPUBuffer {
+    if (!slot.logits || slot.logits.size < bytes) {
+      slot.logits?.destroy()
+      slot.logits = this.device.createBuffer({ label: 'logits readback', size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ })
+    }
+    return slot.logits
+  }
+
+  destroy(): void {
+    for (const { results, logits } of this.free) {
+      results.destroy()
+      logits?.destroy()
+    }
+  }
+}

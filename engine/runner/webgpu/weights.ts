@@ -1,0 +1,87 @@
+import { syntheticScale, layerTensorNumber } from '../../model/synthetic'
+import type { Model, Weights } from '../../model/weights'
+import { pcg } from '../../model/random'
+import { bind, build, fold, STEP_SLOT } from './kernel'
+import { synthesize } from './kernels/synthesize'
+import type { Memory } from './memory'
+import { packedMatrices, packMatrix, type MatrixName, type Packing } from './packing'
+
+/** Bytes handed to the driver at a time, so that its own copy of them stays small. */
+const UPLOAD_BYTES = 16 * 2 ** 20
+
+/** Puts the model's weights where the kernels read them: uploads trained ones, makes synthetic ones on the device. */
+export async function loadWeights(device: GPUDevice, model: Model, memory: Memory): Promise<void> {
+  if (model.source.kind === 'tensors') upload(device.queue, model, model.source.weights, memory)
+  else await generate(device, model, model.source.seed, memory)
+}
+
+function upload(queue: GPUQueue, model: Model, weights: Weights, memory: Memory): void {
+  write(queue, memory.embed, weights.embed)
+  if (!model.config.tied) write(queue, memory.unembed, weights.unembed)
+  write(queue, memory.finalNorm, weights.finalNorm)
+  const matrices = packedMatrices(model.config)
+  for (const [l, layer] of weights.layers.entries()) {
+    const buffers = memory.layers[l]!
+    write(queue, buffers.attentionNorm, layer.attentionNorm)
+    write(queue, buffers.ffnNorm, layer.ffnNorm)
+    for (const name of Object.keys(matrices) as MatrixName[]) write(queue, buffers.matrices[name], packMatrix(matrices[name], layer))
+  }
+}
+
+function write(queue: GPUQueue, buffer: GPUBuffer, values: Float32Array): void {
+  const step = UPLOAD_BYTES / values.BYTES_PER_ELEMENT
+  for (let from = 0; from < values.length; from += step) {
+    const part = values.subarray(from, from + step)
+    queue.writeBuffer(buffer, from * values.BYTES_PER_ELEMENT, part as Float32Array<ArrayBuffer>)
+  }
+}
+
+interface Fill extends Packing {
+  buffer: GPUBuffer
+  /** Number of the tensor, as in synthetic.ts. */
+  tensor: number
+  rows: number
+  columns: number
+}
+
+async function generate(device: GPUDevice, model: Model, seed: number, memory: Memory): Promise<void> {
+  const c = model.config
+  const plain: Packing = { base: 0, group: 1, stride: 1 }
+  const fills: Fill[] = [{ buffer: memory.embed, tensor: 0, rows: c.vocabSize, columns: c.hidden, ...plain }]
+  if (!c.tied) fills.push({ buffer: memory.unembed, tensor: 1, rows: c.vocabSize, columns: c.hidden, ...plain })
+  const matrices = packedMatrices(c)
+  for (const [l, buffers] of memory.layers.entries()) {
+    for (const name of Object.keys(matrices) as MatrixName[]) {
+      const { columns, parts } = matrices[name]
+      for (const { tensor, ...part } of parts) fills.push({ buffer: buffers.matrices[name], tensor: layerTensorNumber(l, tensor), columns, ...part })
+    }
+  }
+  const ones = new Float32Array(c.hidden).fill(1)
+  for (const norm of [memory.finalNorm, ...memory.layers.flatMap((l) => [l.attentionNorm, l.ffnNorm])]) device.queue.writeBuffer(norm, 0, ones)
+  await fillSynthetic(device, seed, fills)
+}
+
+/** Fills matrices with weights of the counter-based generator (synthetic.ts), each value where its packing puts it. */
+export async function fillSynthetic(device: GPUDevice, seed: number, fills: readonly Fill[]): Promise<void> {
+  const built = await build(device, synthesize, null)
+  const slots = new ArrayBuffer(fills.length * STEP_SLOT)
+  for (const [i, fill] of fills.entries()) {
+    const words = new Uint32Array(slots, i * STEP_SLOT, 7)
+    words.set([pcg((seed + fill.tensor) >>> 0), fill.rows, fill.columns, 0, fill.base, fill.group, fill.stride])
+    new Float32Array(slots, i * STEP_SLOT, 7)[3] = syntheticScale(fill.columns)
+  }
+  const parameters = device.createBuffer({ label: 'synthetic weights', size: slots.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST })
+  device.queue.writeBuffer(parameters, 0, slots)
+  const encoder = device.createCommandEncoder({ label: 'synthetic weights' })
+  const pass = encoder.beginComputePass()
+  pass.setPipeline(built.pipeline)
+  for (const [i, fill] of fills.entries()) {
+    const load = { rows: fill.rows * fill.columns, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0 }
+    pass.setBindGroup(0, bind(device, built, parameters, [fill.buffer]), [i * STEP_SLOT])
+    pass.dispatchWorkgroups(...fold(synthesize.grid(null, load), device.limits.maxComputeWorkgroupsPerDimension))
+  }
+  pass.end()
+  device.queue.submit([encoder.finish()])
+  parameters.destroy() // takes effect after the work submitted above
+}
+
