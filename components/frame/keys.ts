@@ -1,0 +1,31 @@
+/** Keys that a focused control needs for itself. */
+const CONTROL_KEYS: readonly string[] = [' ', 'Enter', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'Escape']
+
+const CONTROLS = 'button, a[href], input, select, textarea, summary, [contenteditable], [role=slider], [role=dialog]'
+
+/** PageUp and PageDown are what a clicker sends: they turn the page wherever the focus is. */
+export function turnsPage(key: string): 'next' | 'prev' | undefined {
+  return key === 'PageDown' ? 'next' : key === 'PageUp' ? 'prev' : undefined
+}
+
+/**
+ * Whether the deck may act on this key: not while a control has the focus that uses it itself. Looks
+ * through shadow roots, where `document.activeElement` only shows the host.
+ */
+export function deckMayAct(event: Pick<KeyboardEvent, 'key' | 'composedPath'>): boolean {
+  const target = event.composedPath()[0]
+  if (!(target instanceof Element)) return true
+  const control = target.closest(CONTROLS)
+  if (!control) return true
+  if (control.matches('select, textarea, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])')) return false
+  return !CONTROL_KEYS.includes(event.key)
+}
+
+/**
+ * After a click or a drag the focus goes back to the deck, or the clicker's next key would go to the
+ * control. Fields that are typed into keep it.
+ */
+export function releaseFocus(): void {
+  const active = document.activeElement
+  if (active instanceof HTMLElement && active.matches('button, a[href], summary, input[type=range], input[type=checkbox], input[type=radio]')) active.blur()
+}

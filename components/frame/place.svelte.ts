@@ -1,0 +1,34 @@
+import { getContext, setContext } from 'svelte'
+import type { SlideEntry } from './slide'
+
+/** Where a slide stands: which one it is, how it is laid out, and whether anyone looks at it now. */
+export interface Place {
+  readonly slide: SlideEntry
+  /** The 1600 × 900 stage, or a column of the page's own width. */
+  readonly layout: 'stage' | 'page'
+  /** On screen, in a visible tab: only then may it run anything. */
+  readonly active: boolean
+  /** Set once the slide has drawn its first reading; the section's `data-ready`. */
+  ready: boolean
+}
+
+const KEY = Symbol('place')
+
+export function providePlace(place: Place): Place {
+  return setContext(KEY, place)
+}
+
+export function usePlace(): Place {
+  return getContext<Place>(KEY)
+}
+
+/** Whether the tab is shown; a hidden tab's timers are throttled, so nothing is measured in one. */
+class Tab {
+  visible = $state(typeof document === 'undefined' || document.visibilityState === 'visible')
+  constructor() {
+    if (typeof document === 'undefined') return
+    document.addEventListener('visibilitychange', () => { this.visible = document.visibilityState === 'visible' })
+  }
+}
+
+export const tab = new Tab()

@@ -1,0 +1,72 @@
+import type { RunnerName } from '$engine/trace/provenance'
+
+/** What the page's query says about the engine, for all slides. */
+export interface PageOptions {
+  runner: RunnerName | 'auto'
+  slow: number
+  /** "here" or what was asked for instead. */
+  lens: string
+  /** The theme for every slide; undefined: each has its own. */
+  theme?: 'light' | 'dark'
+  /** True in the two copies of the deck that the speaker's window holds: they boot without an engine. */
+  speakerCopy: boolean
+  /** What was asked for and could not be read, in sentences. */
+  problems: string[]
+}
+
+const RUNNERS: readonly string[] = ['webgpu', 'wasm', 'reference', 'recorded', 'auto']
+
+/** Reads ?runner=, ?slow=, ?lens= and ?theme=. Bad values are reported in `problems` and replaced by the default. */
+export function readOptions(search: string): PageOptions {
+  const query = new URLSearchParams(search)
+  const problems: string[] = []
+
+  let runner = query.get('runner') ?? 'auto'
+  if (!RUNNERS.includes(runner)) {
+    problems.push(`There is no runner "${runner}"; it is webgpu, wasm or reference. The fastest that works here is used.`)
+    runner = 'auto'
+  }
+  let slow = Number(query.get('slow') ?? 1)
+  if (!(slow > 0 && Number.isFinite(slow))) {
+    problems.push(`slow=${query.get('slow')} is not a positive number. The clock runs at its own speed.`)
+    slow = 1
+  }
+  const lens = query.get('lens') ?? 'here'
+  if (lens !== 'here') problems.push(`The lens "${lens}" is not built yet. What you see is this device.`)
+
+  const theme = query.get('theme')
+  if (theme !== null && theme !== 'light' && theme !== 'dark') problems.push(`There is no theme "${theme}"; it is light or dark.`)
+
+  return {
+    runner: runner as PageOptions['runner'],
+    slow,
+    lens,
+    theme: theme === 'light' || theme === 'dark' ? theme : undefined,
+    speakerCopy: query.has('receiver'),
+    problems,
+  }
+}
+
+/**
+ * The query with one parameter set, or taken out when it stands at its default. Everything else in the
+ * query stays as it was written.
+ */
+export function withParameter(search: string, key: string, text: string | undefined): string {
+  const parts = search.replace(/^\?/, '').split('&').filter((p) => p !== '' && decodeKey(p) !== key)
+  if (text !== undefined) parts.push(`${encodeURIComponent(key)}=${encodeURIComponent(text)}`)
+  return parts.length ? `?${parts.join('&')}` : ''
+}
+
+/** The text of a parameter in the query, undefined when it is not there. */
+export function parameterIn(search: string, key: string): string | undefined {
+  return new URLSearchParams(search).get(key) ?? undefined
+}
+
+function decodeKey(part: string): string {
+  const key = part.split('=', 1)[0]!
+  try {
+    return decodeURIComponent(key)
+  } catch {
+    return key
+  }
+}
