@@ -76,9 +76,15 @@ export function formatText(value: number, unit: Unit, options?: FormatOptions): 
   return `${f.before}${f.number}${f.gap}${f.unit}`
 }
 
+/** "4.62 to 4.78 ms/token": the unit once. */
+export function formatRange(from: number, to: number, unit: Unit, options?: FormatOptions): string {
+  if (unit === 'bytes' || unit === '$') return `${formatText(from, unit, options)} to ${formatText(to, unit, options)}`
+  return `${format(from, unit, options).number} to ${formatText(to, unit, options)}`
+}
+
 /** "1 : 32", for rates of exchange. */
 export function formatRatio(value: number, options: FormatOptions = {}): string {
-  return `1${THIN}:${THIN}${formatNumber(value, { digits: value >= 10 ? 2 : 3, ...options })}`
+  return `1\u00a0:\u00a0${formatNumber(value, { digits: value >= 10 ? 2 : 3, ...options })}`
 }
 
 function bytePrefix(value: number): { scale: number; prefix: string } {

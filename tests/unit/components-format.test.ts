@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
-import { format, formatNumber, formatRatio, formatText, THIN } from '$components/motif/format'
+import { format, formatNumber, formatRange, formatRatio, formatText, THIN } from '$components/motif/format'
 import { longName, shortName } from '$components/motif/metrics'
 import { provenanceClause, provenanceSentence } from '$components/motif/provenance'
 
@@ -60,7 +60,8 @@ describe('units', () => {
     expect(formatText(2.5, '$', { digits: 3 })).toBe('$2.50')
     expect(format(4.1, '×', { digits: 2 })).toEqual({ before: '', number: '4.1', unit: '×', gap: '' })
   })
-  test('an exchange rate', () => expect(formatRatio(32.3)).toBe(`1${THIN}:${THIN}32`))
+  test('an exchange rate', () => expect(formatRatio(32.3)).toBe('1\u00a0:\u00a032'))
+  test('a range has its unit once', () => expect(formatRange(4.62, 4.78, 'ms/token')).toBe(`4.62 to 4.78${THIN}ms/token`))
 })
 
 test('names of metrics, percentiles included', () => {

@@ -1,0 +1,104 @@
+import { ticks as linearTicks } from 'd3-array'
+import { formatNumber, THIN } from '$components/motif/format'
+import { labelWidth } from '$components/motif/labels'
+
+export interface AxisSpec {
+  kind: 'linear' | 'log'
+  domain: readonly [number, number]
+  /** At most two words. */
+  label: string
+  unit?: string
+  /** Where ticks stand; by default at most five round values. */
+  ticks?: readonly number[]
+  format?: (value: number) => string
+}
+
+export type Scale = (value: number) => number
+
+/** The rectangle between the axes, in the chart's own pixels. */
+export interface Area {
+  left: number
+  right: number
+  top: number
+  bottom: number
+}
+
+/** What a chart draws its marks with. */
+export interface Plot {
+  x: Scale
+  y: Scale
+  area: Area
+}
+
+export const TICK_SIZE = 16
+
+/** Maps a domain to pixels. On a log axis what is not above 0 lands on the low end. */
+export function scaleFor({ kind, domain: [from, to] }: AxisSpec, start: number, end: number): Scale {
+  if (!(from < to)) throw new RangeError(`an axis needs a domain that rises, not ${from} … ${to}`)
+  if (kind === 'linear') return (v) => start + ((v - from) / (to - from)) * (end - start)
+  if (from <= 0) throw new RangeError(`a log axis cannot start at ${from}`)
+  const span = Math.log(to / from)
+  return (v) => start + (Math.log(Math.max(v, from) / from) / span) * (end - start)
+}
+
+/** At most `most` round values within the domain, its ends included where they are round. */
+export function ticksFor(spec: AxisSpec, most = 5): number[] {
+  if (spec.ticks) return [...spec.ticks]
+  const [from, to] = spec.domain
+  if (spec.kind === 'linear') {
+    for (let count = most; count >= 1; count--) {
+      const values = linearTicks(from, to, count)
+      if (values.length <= most) return values
+    }
+    return [from, to]
+  }
+  return logTicks(from, to, most)
+}
+
+/** The finest of 1-2-5, 1-3, powers of ten, of a hundred … that keeps to `most`. */
+function logTicks(from: number, to: number, most: number): number[] {
+  const low = Math.floor(Math.log10(from) + 1e-9)
+  const high = Math.ceil(Math.log10(to) - 1e-9)
+  const inside = (v: number) => v >= from * (1 - 1e-9) && v <= to * (1 + 1e-9)
+  for (const mantissas of [[1, 2, 5], [1, 3], [1]]) {
+    const values: number[] = []
+    for (let e = low; e <= high; e++) for (const m of mantissas) values.push(Number(`${m}e${e}`))
+    const kept = values.filter(inside)
+    if (kept.length <= most && (kept.length >= 2 || mantissas.length === 3)) return kept
+  }
+  for (let step = 2; ; step++) {
+    const values: number[] = []
+    for (let e = Math.ceil(low / step) * step; e <= high; e += step) values.push(Number(`1e${e}`))
+    const kept = values.filter(inside)
+    if (kept.length <= most) return kept
+  }
+}
+
+/** As printed at a tick: 0.01, 30, 1000, 10 k. */
+export function tickText(spec: AxisSpec, value: number): string {
+  if (spec.format) return spec.format(value)
+  if (Math.abs(value) >= 10_000) {
+    for (const [scale, prefix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']] as const) if (Math.abs(value) >= scale) return `${Number((value / scale).toPrecision(3))}${THIN}${prefix}`
+  }
+  // Ticks are round already: as many digits as they have, no more.
+  const digits = Math.max(1, String(Number(value.toPrecision(6))).replace(/^0?\.?0*|\D/g, '').length)
+  return formatNumber(value, { digits })
+}
+
+/** Room that the axes take around the plot. */
+export function areaFor(width: number, height: number, x: AxisSpec, y: AxisSpec | undefined, headroom: number): Area {
+  const yWidth = y ? Math.max(...ticksFor(y).map((t) => labelWidth(tickText(y, t), TICK_SIZE))) + 16 : 2
+  const xTicks = ticksFor(x)
+  const lastLabel = xTicks.length ? labelWidth(tickText(x, xTicks.at(-1)!), TICK_SIZE) / 2 : 0
+  return { left: Math.ceil(yWidth), right: width - Math.ceil(Math.max(8, lastLabel)), top: headroom + (y ? 30 : 6), bottom: height - 52 }
+}
+
+/** The next 1, 3, 10, 30 … below (or at) and above (or at) a range: axes that move seldom. */
+export function roundLogRange(low: number, high: number): [number, number] {
+  if (!(low > 0 && high >= low)) throw new RangeError(`${low} … ${high} is no range for a log axis`)
+  const exponent = Math.floor(Math.log10(low) + 1e-9)
+  const marks: number[] = []
+  for (let e = exponent; marks.length < 2 || marks.at(-2)! < high; e++) marks.push(Number(`1e${e}`), Number(`3e${e}`))
+  const from = marks.findLast((m) => m <= low * (1 + 1e-9))!
+  return [from, marks.find((m) => m >= high * (1 - 1e-9) && m > from)!]
+}
