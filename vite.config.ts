@@ -7,6 +7,7 @@ import type { Connect, Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 import { chromiumArgs, findChromium } from './scripts/chromium.mjs'
 import { relaxedSimdSwitches } from './scripts/relaxed-simd.mjs'
+import { buildWasm } from './scripts/wasm.mjs'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 
@@ -29,6 +30,16 @@ function isolated(): Plugin {
   }
 }
 
+/** The WebAssembly kernels are imported as files: they are compiled before anybody looks for them. */
+function kernels(): Plugin {
+  return {
+    name: 'expressway:kernels',
+    async buildStart() {
+      await buildWasm()
+    },
+  }
+}
+
 /** Models keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
 function models(): Plugin {
   let outDir: string | undefined
@@ -47,10 +58,11 @@ export default defineConfig({
   root,
   // Relative addresses: the built site works under any path.
   base: './',
-  plugins: [isolated(), svelte(), models()],
+  plugins: [isolated(), kernels(), svelte(), models()],
   resolve: {
     alias: Object.fromEntries(['assets', 'components', 'engine', 'slides', 'theme'].map((name) => [`$${name}`, join(root, name)])),
   },
+  assetsInclude: ['**/*.wasm'],
   worker: { format: 'es' },
   server: { watch: { ignored: ['**/dist/**', '**/.cache/**', '**/tests/e2e/results/**', '**/*.py', '**/*.pt'] } },
   build: {

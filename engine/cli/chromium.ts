@@ -1,48 +1,55 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright'
+import type { Page } from 'playwright'
 import { chromiumArgs } from '../../scripts/chromium.mjs'
 import type { Job, JobResult } from './job'
 import type { PageApi } from './page/main'
 import { ROOT } from './place'
-import { servePage } from './page-server'
+import { servePage, type ModelFolders } from './page-server'
 
 declare const expressway: PageApi
 
-/**
- * Does a job in a headless Chromium on the model in `folder`: on the graphics card where there is one,
- * else on Chromium's software adapter. Rejects with the page's own words.
- */
+/** Does a job in a headless Chromium on the model in `folder`. Rejects with the page's own words. */
 export async function executeInChromium<J extends Job>(job: J, folder: string, executablePath: string): Promise<JobResult<J>> {
-  const built = await buildPage()
-  const server = await servePage(built, folder)
+  return withPage({ source: join(ROOT, 'engine/cli/page'), models: { [job.model]: folder }, executablePath }, async (page) => {
+    const answer = await page.evaluate((j) => expressway.execute(j), job as Job)
+    if ('error' in answer) throw new Error(answer.error)
+    return answer.result as JobResult<J>
+  })
+}
+
+export interface PageOptions {
+  /** Folder with the page's index.html. */
+  source: string
+  models: ModelFolders
+  executablePath: string
+}
+
+/**
+ * Builds a page, serves it with models and opens it in a headless Chromium that has a WebGPU adapter: the
+ * graphics card's where there is one, else Chromium's software adapter. All of it is gone afterwards.
+ * Rejects when no adapter answers.
+ */
+export async function withPage<T>({ source, models, executablePath }: PageOptions, use: (page: Page) => Promise<T>): Promise<T> {
+  const built = await buildPage(source)
+  const server = await servePage(built, models)
   try {
-    return await withAdapter(executablePath, server.url, async (page) => {
-      const answer = await page.evaluate((j) => expressway.execute(j), job as Job)
-      if ('error' in answer) throw new Error(answer.error)
-      return answer.result as JobResult<J>
-    })
+    const { chromium } = await import('playwright')
+    for (const gpu of hasGraphicsCard() ? (['hardware', 'software'] as const) : (['software'] as const)) {
+      const browser = await chromium.launch({ executablePath, args: chromiumArgs(gpu) })
+      try {
+        const page = await browser.newPage()
+        await page.goto(server.url)
+        if (await page.evaluate(async () => !!(await navigator.gpu?.requestAdapter()))) return await use(page)
+      } finally {
+        await browser.close()
+      }
+    }
+    throw new Error('Chromium offers no WebGPU adapter on this machine, not even its software one; use --runner wasm')
   } finally {
     await server.close()
     rmSync(built, { recursive: true, force: true })
   }
-}
-
-
-/** Opens the page with the first adapter that answers, hardware before software. */
-async function withAdapter<T>(executablePath: string, url: string, use: (page: Page) => Promise<T>): Promise<T> {
-  const { chromium } = await import('playwright')
-  for (const gpu of hasGraphicsCard() ? (['hardware', 'software'] as const) : (['software'] as const)) {
-    const browser: Browser = await chromium.launch({ executablePath, args: chromiumArgs(gpu) })
-    try {
-      const page = await browser.newPage()
-      await page.goto(url)
-      if (await page.evaluate(() => expressway.hasAdapter())) return await use(page)
-    } finally {
-      await browser.close()
-    }
-  }
-  throw new Error('Chromium offers no WebGPU adapter on this machine, not even its software one; use --runner wasm')
 }
 
 /** Linux says so in /dev; other systems nearly always have one, and starting the browser twice is harmless. */
@@ -53,15 +60,18 @@ function hasGraphicsCard(): boolean {
 }
 
 /** The page with the engine in it, built into a folder of its own. */
-async function buildPage(): Promise<string> {
+async function buildPage(source: string): Promise<string> {
   const { build } = await import('vite')
-  const outDir = mkdtempSync(join(ROOT, 'node_modules/.cache/expressway/page-'))
+  const cache = join(ROOT, 'node_modules/.cache/expressway')
+  mkdirSync(cache, { recursive: true })
+  const outDir = mkdtempSync(join(cache, 'page-'))
   await build({
-    root: join(ROOT, 'engine/cli/page'),
+    root: source,
     configFile: false,
     logLevel: 'error',
     base: './',
     resolve: { alias: { $engine: join(ROOT, 'engine') } },
+    assetsInclude: ['**/*.wasm'],
     worker: { format: 'es' },
     build: { outDir, emptyOutDir: false, target: 'esnext', reportCompressedSize: false },
   })

@@ -10,10 +10,13 @@ const TYPES: Record<string, string> = {
   '.json': 'application/json', '.wasm': 'application/wasm',
 }
 
-/** Serves a built page at / and a model folder at /model/, cross-origin isolated, on the loopback only. */
-export async function servePage(page: string, model: string): Promise<{ url: string; close(): Promise<void> }> {
+/** Folders of models by the name a page asks for them by. */
+export type ModelFolders = Readonly<Record<string, string>>
+
+/** Serves a built page at / and model folders at /model/NAME/, cross-origin isolated, on the loopback only. */
+export async function servePage(page: string, models: ModelFolders): Promise<{ url: string; close(): Promise<void> }> {
   const server = createServer((request, response) => {
-    answer(fileFor(request.url ?? '/', page, model), response).catch(() => response.destroy())
+    answer(fileFor(request.url ?? '/', page, models), response).catch(() => response.destroy())
   })
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
@@ -40,10 +43,13 @@ function closed(server: Server): Promise<void> {
   return new Promise((resolve) => server.close(() => resolve()))
 }
 
-/** No path leads out of the two folders: the model's is flat, the page's has no '..' in it. */
-function fileFor(url: string, page: string, model: string): string | undefined {
+/** No path leads out of the folders: a model's is flat, the page's has no '..' in it. */
+function fileFor(url: string, page: string, models: ModelFolders): string | undefined {
   const path = decodeURIComponent(new URL(url, 'http://loopback').pathname)
-  if (path.startsWith('/model/')) return join(model, basename(path))
+  if (path.startsWith('/model/')) {
+    const [, , name = '', file = ''] = path.split('/')
+    return Object.hasOwn(models, name) ? join(models[name]!, basename(file)) : undefined
+  }
   if (path.split(/[\\/]/).includes('..')) return undefined
   return join(page, path === '/' ? 'index.html' : path)
 }
