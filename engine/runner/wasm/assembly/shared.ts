@@ -1,0 +1,3 @@
+export { argmax } from './argmax'
+export { execute } from './execute'
+export { help, lead } from './team'

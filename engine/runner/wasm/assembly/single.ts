@@ -1,0 +1,2 @@
+export { argmax } from './argmax'
+export { execute } from './execute'
