@@ -1,4 +1,4 @@
-import { BLOCK_SIZE, type Sampling, type SequenceChunk, type StepBatch, type StepResult } from '../runner/runner'
+import { BLOCK_SIZE } from '../runner/runner'
 import { BlockPool } from './blocks'
 
 export interface SchedulerLimits {
@@ -10,47 +10,68 @@ export interface SchedulerLimits {
   blocks: number
 }
 
-/** A request in line or running. The scheduler decides by what is known, never by how long it will become. */
-export interface ServedRequest {
-  readonly id: number
-  /** Prompt ids, then the output's as it grows. */
-  readonly tokens: number[]
-  readonly promptTokens: number
-  readonly maxTokens: number
-  /** Ids that end the text; empty to go on to maxTokens. */
-  readonly eos: readonly number[]
-  readonly sampling?: Sampling
+/**
+ * A request as the scheduler sees it: counts, no token ids and no output length. It decides by what is
+ * known, never by how long an answer will become.
+ */
+export class Sequence {
   /** Tokens whose keys and values are in the cache. */
-  computed: number
-  readonly blockTable: number[]
+  computed = 0
+  /** Tokens there are: the prompt's and those sampled so far. */
+  known: number
+  readonly blockTable: number[] = []
+
+  constructor(
+    readonly id: number,
+    readonly promptTokens: number,
+    /** Output tokens the client asked for at most. */
+    readonly maxTokens: number,
+  ) {
+    this.known = promptTokens
+  }
+
+  get outputTokens(): number {
+    return this.known - this.promptTokens
+  }
 }
 
-/** What came of a step for one request. */
-export interface Progress {
-  request: ServedRequest
-  /** Tokens computed, and how many were in the cache before. */
-  computed: number
-  context: number
-  /** Output tokens of each of the batch's steps, in order; empty while the prompt is being computed. */
-  sampled: number[]
+/** A sequence's part of a step: compute `tokens` tokens from position `start` on. */
+export interface Grant {
+  sequence: Sequence
+  start: number
+  tokens: number
+  /** The grant reaches the end of what is known: its last row is sampled. */
+  sample: boolean
+}
+
+export interface Batch {
+  grants: Grant[]
+  /** Decodes in a row; more than one only when every grant is a decode. */
+  steps: number
+}
+
+/** What became of a grant: output tokens sampled (0 … steps) and whether the text is over. */
+export interface Outcome {
+  sampled: number
   finished: boolean
 }
 
 /**
  * First come, first served, with continuous batching (Orca, Yu et al. 2022) and chunked prefill.
  * There is no prefill phase and no decode phase: each running request wants to catch up from
- * `computed` to what is known (vLLM v1). Running requests come first, then the queue's head, until the
+ * `computed` to `known` tokens (vLLM v1). Running requests come first, then the queue's head, until the
  * token budget, the places or the blocks run out; when a running request finds no block, the one
  * admitted last gives its blocks back and starts over (preemption by recompute).
  */
 export class Scheduler {
-  private readonly waiting: ServedRequest[] = []
-  private readonly running: ServedRequest[] = []
+  private readonly waiting: Sequence[] = []
+  private readonly running: Sequence[] = []
   private readonly pool: BlockPool
+  private preempted = false
 
   constructor(
     readonly limits: SchedulerLimits,
-    private readonly onPreempt: (request: ServedRequest) => void = () => {},
+    private readonly onPreempt: (sequence: Sequence) => void = () => {},
   ) {
     this.pool = new BlockPool(limits.blocks)
   }
@@ -70,137 +91,118 @@ export class Scheduler {
   /** Why this request can never be served, or undefined when it can. */
   refuses(promptTokens: number, maxTokens: number): string | undefined {
     if (promptTokens < 1) return 'the prompt is empty'
-    const blocks = Math.ceil((promptTokens + maxTokens) / BLOCK_SIZE)
+    const blocks = blocksFor(promptTokens + maxTokens)
     if (blocks > this.limits.blocks) return `it needs ${blocks} KV blocks of ${BLOCK_SIZE} tokens, the pool has ${this.limits.blocks}`
     return undefined
   }
 
   /** Puts a request at the end of the line. Throws RangeError for one that `refuses` names a reason for. */
-  add(r: { id: number; prompt: ArrayLike<number>; maxTokens: number; eos: readonly number[]; sampling?: Sampling }): void {
-    const reason = this.refuses(r.prompt.length, r.maxTokens)
-    if (reason) throw new RangeError(`request ${r.id} cannot be served: ${reason}`)
-    this.waiting.push({
-      id: r.id, tokens: Array.from(r.prompt), promptTokens: r.prompt.length, maxTokens: r.maxTokens, eos: r.eos, sampling: r.sampling,
-      computed: 0, blockTable: [],
-    })
+  add(id: number, promptTokens: number, maxTokens: number): Sequence {
+    const reason = this.refuses(promptTokens, maxTokens)
+    if (reason) throw new RangeError(`request ${id} cannot be served: ${reason}`)
+    const sequence = new Sequence(id, promptTokens, maxTokens)
+    this.waiting.push(sequence)
+    return sequence
   }
 
   /**
    * Picks the next step, or null when there is nothing to do. `chain`: how many decodes in a row the
    * caller would take; they are granted while nobody waits.
    */
-  next(chain = 1): StepBatch | null {
-    const chunks: SequenceChunk[] = []
+  next(chain = 1): Batch | null {
+    const grants: Grant[] = []
     let budget = this.limits.maxBatchedTokens
 
     for (let i = 0; i < this.running.length && budget > 0; i++) {
-      const r = this.running[i]!
-      const want = Math.min(r.tokens.length - r.computed, budget)
-      if (!this.makeRoom(r, r.computed + want)) break // r itself was the tail and gave way
-      chunks.push(chunk(r, want))
-      budget -= want
+      const s = this.running[i]!
+      const tokens = Math.min(s.known - s.computed, budget)
+      if (!this.makeRoom(s, s.computed + tokens)) break // s itself was the tail and gave way
+      grants.push(grant(s, tokens))
+      budget -= tokens
     }
     // A preemption means the blocks are gone: admitting now would only preempt again.
     while (budget > 0 && !this.preempted && this.running.length < this.limits.maxSequences && this.waiting.length > 0) {
-      const r = this.waiting[0]! // the head waits if it does not fit: overtaking would starve long requests
-      const want = Math.min(r.tokens.length, budget)
-      if (blocksFor(want) > this.pool.available) break
+      const s = this.waiting[0]! // the head waits if it does not fit: overtaking would starve long requests
+      const tokens = Math.min(s.known, budget)
+      if (blocksFor(tokens) > this.pool.available) break
       this.waiting.shift()
-      this.running.push(r)
-      this.grow(r, want)
-      chunks.push(chunk(r, want))
-      budget -= want
+      this.running.push(s)
+      this.grow(s, tokens)
+      grants.push(grant(s, tokens))
+      budget -= tokens
     }
     this.preempted = false
-    if (chunks.length === 0) return null
-    return { chunks, steps: this.chainLength(chunks, chain) }
+    return grants.length === 0 ? null : { grants, steps: this.chainLength(grants, chain) }
   }
 
-  /** Books a step's result: what was computed is cached, what was sampled is known, who is done leaves. */
-  complete(batch: StepBatch, result: StepResult): Progress[] {
-    const steps = batch.steps ?? 1
-    return batch.chunks.map((c, i) => {
-      const r = this.running.find((x) => x.id === c.request)!
-      const context = r.computed
-      r.computed += c.tokens.length
-      const sampled: number[] = []
-      let finished = false
-      for (let s = 0; c.sample && s < steps && !finished; s++) {
-        const id = result.tokens[s * batch.chunks.length + i]!
-        if (s > 0) r.computed++
-        r.tokens.push(id)
-        sampled.push(id)
-        finished = r.eos.includes(id) || r.tokens.length - r.promptTokens >= r.maxTokens
-      }
-      if (finished) this.leave(r)
-      return { request: r, computed: r.computed - context, context, sampled, finished }
-    })
+  /** Books a step: what was computed is cached, what was sampled is known, who is done leaves. */
+  complete(batch: Batch, outcomes: readonly Outcome[]): void {
+    for (const [i, { sequence, tokens }] of batch.grants.entries()) {
+      const { sampled, finished } = outcomes[i]!
+      sequence.computed += tokens + Math.max(0, sampled - 1)
+      sequence.known += sampled
+      if (finished) this.leave(sequence)
+    }
   }
 
   /** Takes a request out, wherever it is. True when it was there. */
   cancel(id: number): boolean {
-    const queued = this.waiting.findIndex((r) => r.id === id)
+    const queued = this.waiting.findIndex((s) => s.id === id)
     if (queued >= 0) {
       this.waiting.splice(queued, 1)
       return true
     }
-    const running = this.running.find((r) => r.id === id)
+    const running = this.running.find((s) => s.id === id)
     if (running) this.leave(running)
     return running !== undefined
   }
 
-  private preempted = false
-
-  /** Gives r blocks for `length` positions, at the cost of those admitted after it. False when r itself had to go. */
-  private makeRoom(r: ServedRequest, length: number): boolean {
-    while (blocksFor(length) - r.blockTable.length > this.pool.available) {
+  /** Gives s blocks for `length` positions, at the cost of those admitted after it. False when s itself had to go. */
+  private makeRoom(s: Sequence, length: number): boolean {
+    while (blocksFor(length) - s.blockTable.length > this.pool.available) {
       const tail = this.running[this.running.length - 1]!
       this.preempt(tail)
-      if (tail === r) return false
+      if (tail === s) return false
     }
-    this.grow(r, length)
+    this.grow(s, length)
     return true
   }
 
-  private preempt(r: ServedRequest): void {
+  private preempt(s: Sequence): void {
     this.running.pop()
-    this.freeBlocks(r)
-    r.computed = 0
-    this.waiting.unshift(r)
+    this.freeBlocks(s)
+    s.computed = 0
+    this.waiting.unshift(s)
     this.preempted = true
-    this.onPreempt(r)
+    this.onPreempt(s)
   }
 
-  private grow(r: ServedRequest, length: number): void {
-    while (r.blockTable.length < blocksFor(length)) r.blockTable.push(this.pool.allocate()!)
+  private grow(s: Sequence, length: number): void {
+    const blocks = blocksFor(length)
+    while (s.blockTable.length < blocks) s.blockTable.push(this.pool.allocate()!)
   }
 
-  private leave(r: ServedRequest): void {
-    this.running.splice(this.running.indexOf(r), 1)
-    this.freeBlocks(r)
+  private leave(s: Sequence): void {
+    this.running.splice(this.running.indexOf(s), 1)
+    this.freeBlocks(s)
   }
 
-  private freeBlocks(r: ServedRequest): void {
-    for (const b of r.blockTable) this.pool.release(b)
-    r.blockTable.length = 0
+  private freeBlocks(s: Sequence): void {
+    for (const b of s.blockTable) this.pool.release(b)
+    s.blockTable.length = 0
   }
 
   /** Decodes in a row: as many as all can use and blocks are there for; one while anybody waits. */
-  private chainLength(chunks: SequenceChunk[], chain: number): number {
-    if (this.waiting.length > 0 || chunks.length < this.running.length) return 1
+  private chainLength(grants: Grant[], chain: number): number {
+    if (chain === 1 || this.waiting.length > 0 || grants.length < this.running.length) return 1
     let steps = chain
-    for (const r of this.running) {
-      if (r.tokens.length - r.computed !== 1) return 1
-      steps = Math.min(steps, r.maxTokens - (r.tokens.length - r.promptTokens))
+    for (const s of this.running) {
+      if (s.known - s.computed !== 1) return 1
+      steps = Math.min(steps, s.maxTokens - s.outputTokens)
     }
-    const extra = (s: number) => this.running.reduce((n, r) => n + blocksFor(r.computed + s) - r.blockTable.length, 0)
+    const extra = (n: number) => this.running.reduce((sum, s) => sum + blocksFor(s.computed + n) - s.blockTable.length, 0)
     while (steps > 1 && extra(steps) > this.pool.available) steps--
-    if (steps > 1) {
-      for (const [i, r] of this.running.entries()) {
-        this.grow(r, r.computed + steps)
-        chunks[i] = chunk(r, 1)
-      }
-    }
+    for (const s of this.running) this.grow(s, s.computed + steps)
     return steps
   }
 }
@@ -209,13 +211,6 @@ function blocksFor(positions: number): number {
   return Math.ceil(positions / BLOCK_SIZE)
 }
 
-function chunk(r: ServedRequest, count: number): SequenceChunk {
-  return {
-    request: r.id,
-    tokens: Int32Array.from(r.tokens.slice(r.computed, r.computed + count)),
-    start: r.computed,
-    blockTable: Int32Array.from(r.blockTable),
-    sample: r.computed + count === r.tokens.length,
-    sampling: r.sampling,
-  }
+function grant(sequence: Sequence, tokens: number): Grant {
+  return { sequence, start: sequence.computed, tokens, sample: sequence.computed + tokens === sequence.known }
 }

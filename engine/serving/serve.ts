@@ -1,8 +1,8 @@
 import { work, type Share } from '../model/work'
-import type { Runner, Sampling, StepBatch, StepResult } from '../runner/runner'
+import type { Runner, Sampling, SequenceChunk, StepResult } from '../runner/runner'
 import type { Event, Milliseconds, RequestRecord, Step } from '../trace/trace'
 import type { Clock } from './clock'
-import { Scheduler, type Progress, type SchedulerLimits } from './scheduler'
+import { Scheduler, type Batch, type Grant, type SchedulerLimits } from './scheduler'
 
 /** A request ready for the engine's door. */
 export interface ServeRequest {
@@ -43,15 +43,15 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
     maxBatchedTokens: Math.min(options.limits?.maxBatchedTokens ?? Infinity, runner.limits.tokens),
     blocks: runner.limits.blocks,
   }
-  const byId = new Map(requests.map((r) => [r.record.id, r]))
+  const byId = new Map(requests.map((r) => [r.record.id, { ...r, tokens: Array.from(r.prompt) }]))
   const coming = [...requests].sort((a, b) => a.queuedAt - b.queuedAt || a.record.id - b.record.id)
   const scheduled = new Set<number>() // ids that hold a place; a preempted one is scheduled anew
   const origin = clock.now()
   const now = () => clock.now() - origin
   let preempted: number[] = []
-  const scheduler = new Scheduler(limits, (r) => {
-    preempted.push(r.id)
-    scheduled.delete(r.id)
+  const scheduler = new Scheduler(limits, ({ id }) => {
+    preempted.push(id)
+    scheduled.delete(id)
   })
   let lastYield = performance.now()
   let next = 0
@@ -68,11 +68,13 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
       const lost = preempted.map((request): Event => ({ t: now(), request, kind: 'preempted', reason: 'recompute' }))
       preempted = []
       if (batch) {
+        const chunks = batch.grants.map(chunk)
         const start = now()
-        const result = await runner.run(batch)
+        const result = await runner.run({ chunks, steps: batch.steps })
         const end = now()
-        const progress = scheduler.complete(batch, result)
-        emit(report(batch, result, progress, start, end, lost))
+        const outputs = batch.grants.map((_, i) => sampledBy(batch, result, i))
+        scheduler.complete(batch, outputs.map(({ ids, finished }) => ({ sampled: ids.length, finished })))
+        emit(report(batch, result, outputs, start, end, lost))
       } else if (next < coming.length) {
         await clock.until(origin + coming[next]!.queuedAt, signal)
       }
@@ -103,56 +105,77 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
       return
     }
     events.push({ t: r.queuedAt, request: id, kind: 'queued' })
-    scheduler.add({ id, prompt: r.prompt, maxTokens, eos: r.eos, sampling: r.sampling })
+    scheduler.add(id, promptTokens, maxTokens)
+  }
+
+  /** The scheduler's grant with its token ids. */
+  function chunk({ sequence, start, tokens, sample }: Grant): SequenceChunk {
+    const r = byId.get(sequence.id)!
+    return {
+      request: sequence.id, start, sample, sampling: r.sampling,
+      tokens: Int32Array.from(r.tokens.slice(start, start + tokens)),
+      blockTable: Int32Array.from(sequence.blockTable),
+    }
+  }
+
+  /** Output ids of one grant, up to the end of its text; what a chain made beyond that is dropped. */
+  function sampledBy(batch: Batch, result: StepResult, i: number): Output {
+    const { sequence, sample } = batch.grants[i]!
+    const r = byId.get(sequence.id)!
+    const ids: number[] = []
+    let finished = false
+    for (let s = 0; sample && s < batch.steps && !finished; s++) {
+      const id = result.tokens[s * batch.grants.length + i]!
+      r.tokens.push(id)
+      ids.push(id)
+      finished = r.eos.includes(id) || r.tokens.length - r.prompt.length >= r.record.maxTokens
+    }
+    return { ids, finished }
   }
 
   /** Events and steps of one run of the runner; a chain of decodes is reported as the steps it was. */
-  function report(batch: StepBatch, result: StepResult, progress: Progress[], start: Milliseconds, end: Milliseconds, events: Event[]) {
-    const count = batch.steps ?? 1
+  function report(batch: Batch, result: StepResult, outputs: Output[], start: Milliseconds, end: Milliseconds, events: Event[]) {
     const steps: Step[] = []
-    for (const p of progress) {
-      const id = p.request.id
+    for (const { sequence: { id, promptTokens }, start: context, tokens } of batch.grants) {
       if (!scheduled.has(id)) {
         scheduled.add(id)
         events.push({ t: start, request: id, kind: 'scheduled' })
       }
-      if (p.context < p.request.promptTokens) {
-        events.push({ t: end, request: id, kind: 'prefill', count: Math.min(p.computed, p.request.promptTokens - p.context) })
-      }
+      if (context < promptTokens) events.push({ t: end, request: id, kind: 'prefill', count: Math.min(tokens, promptTokens - context) })
     }
     let from = start
-    for (let s = 0; s < count; s++) {
-      const to = start + (end - start) * (result.ends?.[s] ?? (s + 1) / count)
-      steps.push(step(batch, progress, s, from, to, result.dispatches === undefined ? undefined : result.dispatches / count))
-      for (const p of progress) tokenEvents(p, s, to, events)
+    for (let s = 0; s < batch.steps; s++) {
+      const to = start + (end - start) * (result.ends?.[s] ?? (s + 1) / batch.steps)
+      steps.push(step(batch, s, from, to, result.dispatches === undefined ? undefined : result.dispatches / batch.steps))
+      for (const [i, g] of batch.grants.entries()) tokenEvents(g.sequence.id, outputs[i]!, s, to, events)
       from = to
     }
     return { events, steps }
   }
 
-  function tokenEvents(p: Progress, s: number, engineTime: Milliseconds, events: Event[]): void {
-    const id = p.sampled[s]
-    if (id === undefined) return
-    const r = byId.get(p.request.id)!
+  function tokenEvents(request: number, { ids, finished }: Output, s: number, engineTime: Milliseconds, events: Event[]): void {
+    const token = ids[s]
+    if (token === undefined) return
+    const r = byId.get(request)!
     const t = engineTime + (r.record.network?.back ?? 0)
-    events.push({ t, request: p.request.id, kind: 'token', token: id, text: r.textOf?.(id) })
-    if (p.finished && s === p.sampled.length - 1) {
-      events.push({ t, request: p.request.id, kind: 'finished' })
-      byId.delete(p.request.id)
-      runner.release?.(p.request.id)
+    events.push({ t, request, kind: 'token', token, text: r.textOf?.(token) })
+    if (finished && s === ids.length - 1) {
+      events.push({ t, request, kind: 'finished' })
+      byId.delete(request)
+      runner.release?.(request)
     }
   }
 
-  function step(batch: StepBatch, progress: Progress[], s: number, start: Milliseconds, end: Milliseconds, dispatches: number | undefined): Step {
+  function step(batch: Batch, s: number, start: Milliseconds, end: Milliseconds, dispatches: number | undefined): Step {
     const widths = runner.widths ?? { weight: 4, kv: 4 }
-    const shares = batch.chunks.map((c): Share => ({ tokens: c.tokens.length, context: c.start + s, sampledRows: c.sample ? 1 : 0 }))
+    const shares = batch.grants.map((g): Share => ({ tokens: g.tokens, context: g.start + s, sampledRows: g.sample ? 1 : 0 }))
     const all = work(runner.config, shares, widths)
     return {
       start,
       duration: end - start,
       batch: shares.map((share, i) => {
         const solo = work(runner.config, [share], widths)
-        return { request: progress[i]!.request.id, tokens: share.tokens, context: share.context, sampled: share.sampledRows > 0, soloFlops: solo.flops, soloBytes: solo.bytes }
+        return { request: batch.grants[i]!.sequence.id, tokens: share.tokens, context: share.context, sampled: share.sampledRows > 0, soloFlops: solo.flops, soloBytes: solo.bytes }
       }),
       flops: all.flops,
       bytes: all.bytes,
@@ -161,4 +184,10 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
       dispatches,
     }
   }
+}
+
+/** What a run of the runner added to one request. */
+interface Output {
+  ids: number[]
+  finished: boolean
 }

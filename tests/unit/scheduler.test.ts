@@ -1,22 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { StepBatch, StepResult } from '$engine/runner/runner'
 import { BlockPool } from '$engine/serving/blocks'
-import { Scheduler } from '$engine/serving/scheduler'
+import { Scheduler, type Batch, type Outcome } from '$engine/serving/scheduler'
 
-/** A runner's answer: the k-th output of request r is (r·31 + k) mod 97, so that order and loss would show. */
-function answer(batch: StepBatch, produced: Map<number, number>): StepResult {
-  const steps = batch.steps ?? 1
-  const tokens = new Int32Array(steps * batch.chunks.length).fill(-1)
-  for (let s = 0; s < steps; s++) {
-    for (const [i, c] of batch.chunks.entries()) {
-      if (!c.sample) continue
-      const k = produced.get(c.request) ?? 0
-      tokens[s * batch.chunks.length + i] = (c.request * 31 + k) % 97
-      produced.set(c.request, k + 1)
-    }
-  }
-  return { tokens }
+/** Everyone decodes to their maxTokens; `lengths` may end a text before. */
+function answer(batch: Batch, lengths = new Map<number, number>()): Outcome[] {
+  return batch.grants.map(({ sequence: s, sample }) => {
+    const left = (lengths.get(s.id) ?? s.maxTokens) - s.outputTokens
+    const sampled = sample ? Math.min(batch.steps, left) : 0
+    return { sampled, finished: sample && sampled === left }
+  })
 }
 
 const workload = fc.record({
@@ -28,10 +21,9 @@ const workload = fc.record({
 describe('scheduler', () => {
   test('serves everyone what they asked for, within its limits, and gives every block back', () => {
     fc.assert(fc.property(workload, ({ limits, requests, chain }) => {
-      const preempted: number[] = []
-      const scheduler = new Scheduler(limits, (r) => preempted.push(r.id))
-      const outputs = new Map<number, number[]>()
-      const produced = new Map<number, number>()
+      const scheduler = new Scheduler(limits)
+      const computed = new Map<number, number>() // output tokens seen, by request
+      const started: number[] = []
       let refused = 0
       const coming = requests.map((r, id) => ({ ...r, id })).filter((r) => {
         if (!scheduler.refuses(r.prompt, r.maxTokens)) return true
@@ -44,78 +36,95 @@ describe('scheduler', () => {
         while (coming.length > 0 && idle >= coming[0]!.after) {
           const r = coming.shift()!
           idle = 0
-          scheduler.add({ id: r.id, prompt: Array.from({ length: r.prompt }, (_, i) => i % 97), maxTokens: r.maxTokens, eos: [] })
+          scheduler.add(r.id, r.prompt, r.maxTokens)
         }
         idle++
         const batch = scheduler.next(chain)
         if (!batch) continue
-        const steps = batch.steps ?? 1
-        expect(batch.chunks.length).toBeLessThanOrEqual(limits.maxSequences)
-        expect(batch.chunks.reduce((n, c) => n + c.tokens.length, 0)).toBeLessThanOrEqual(limits.maxBatchedTokens)
+        const { grants, steps } = batch
+        expect(grants.length).toBeLessThanOrEqual(limits.maxSequences)
+        expect(grants.reduce((n, g) => n + g.tokens, 0)).toBeLessThanOrEqual(limits.maxBatchedTokens)
         expect(scheduler.blocksUsed).toBeLessThanOrEqual(limits.blocks)
-        const held = batch.chunks.flatMap((c) => [...c.blockTable])
+        const held = grants.flatMap((g) => g.sequence.blockTable)
         expect(new Set(held).size, 'a block belongs to one sequence').toBe(held.length)
-        for (const c of batch.chunks) {
-          expect(c.blockTable.length * 16).toBeGreaterThanOrEqual(c.start + c.tokens.length - 1 + steps)
-          if (steps > 1) expect(c.tokens.length).toBe(1)
+        for (const g of grants) {
+          expect(g.tokens).toBeGreaterThan(0)
+          expect(g.start).toBe(g.sequence.computed)
+          expect(g.sequence.blockTable.length * 16).toBeGreaterThanOrEqual(g.start + g.tokens - 1 + steps)
+          if (steps > 1) expect(g.tokens).toBe(1)
+          if (!started.includes(g.sequence.id)) started.push(g.sequence.id)
         }
-        // A recomputed request's sampled tokens go on from where it was.
-        for (const p of scheduler.complete(batch, answer(batch, produced))) {
-          const list = outputs.get(p.request.id) ?? []
-          list.push(...p.sampled)
-          outputs.set(p.request.id, list)
-          // A chain may run past the end: what the runner made beyond it is dropped.
-          if (p.finished) produced.set(p.request.id, list.length)
+        const outcomes = answer(batch)
+        scheduler.complete(batch, outcomes)
+        for (const [i, g] of grants.entries()) {
+          computed.set(g.sequence.id, (computed.get(g.sequence.id) ?? 0) + outcomes[i]!.sampled)
+          // Everything but the newest token is in the cache once a request has caught up.
+          if (g.sample && !outcomes[i]!.finished) expect(g.sequence.known - g.sequence.computed).toBe(1)
         }
       }
       expect(scheduler.blocksUsed).toBe(0)
-      expect(outputs.size).toBe(requests.length - refused)
-      for (const [id, tokens] of outputs) {
-        expect(tokens).toEqual(Array.from({ length: requests[id]!.maxTokens }, (_, k) => (id * 31 + k) % 97))
-      }
+      expect(computed.size).toBe(requests.length - refused)
+      for (const [id, tokens] of computed) expect(tokens).toBe(requests[id]!.maxTokens)
+      expect(started, 'first come, first served').toEqual([...started].sort((a, b) => a - b))
     }), { numRuns: 300 })
   })
 
   test('preempts the one admitted last, which starts over and still finishes', () => {
     const preempted: number[] = []
-    const scheduler = new Scheduler({ maxSequences: 4, maxBatchedTokens: 256, blocks: 4 }, (r) => preempted.push(r.id))
-    for (const id of [0, 1]) scheduler.add({ id, prompt: new Array(30).fill(1), maxTokens: 30, eos: [] })
-    const produced = new Map<number, number>()
+    const scheduler = new Scheduler({ maxSequences: 4, maxBatchedTokens: 256, blocks: 4 }, (s) => preempted.push(s.id))
+    for (const id of [0, 1]) scheduler.add(id, 30, 30)
     const done: number[] = []
     for (let i = 0; i < 200 && !scheduler.idle; i++) {
       const batch = scheduler.next()!
-      for (const p of scheduler.complete(batch, answer(batch, produced))) if (p.finished) done.push(p.request.id)
+      const outcomes = answer(batch)
+      scheduler.complete(batch, outcomes)
+      for (const [j, g] of batch.grants.entries()) if (outcomes[j]!.finished) done.push(g.sequence.id)
     }
     expect(preempted.length).toBeGreaterThan(0)
     expect(new Set(preempted)).toEqual(new Set([1]))
     expect(done).toEqual([0, 1])
   })
 
+  test('a preempted request computes its prompt and its output so far again, as one prefill', () => {
+    const scheduler = new Scheduler({ maxSequences: 4, maxBatchedTokens: 256, blocks: 4 })
+    for (const id of [0, 1]) scheduler.add(id, 30, 30)
+    const again: [number, number][] = []
+    for (let i = 0; i < 200 && !scheduler.idle; i++) {
+      const batch = scheduler.next()!
+      for (const g of batch.grants) if (g.start === 0 && g.sequence.outputTokens > 0) again.push([g.sequence.id, g.tokens])
+      scheduler.complete(batch, answer(batch))
+    }
+    expect(again.length).toBeGreaterThan(0)
+    for (const [id, tokens] of again) expect([id, tokens > 30]).toEqual([1, true])
+  })
+
   test('admits first come, first served: a small one does not overtake a head that does not fit', () => {
     const scheduler = new Scheduler({ maxSequences: 4, maxBatchedTokens: 512, blocks: 8 })
-    scheduler.add({ id: 0, prompt: new Array(80).fill(1), maxTokens: 8, eos: [] })
-    scheduler.add({ id: 1, prompt: new Array(100).fill(1), maxTokens: 8, eos: [] })
-    scheduler.add({ id: 2, prompt: [1], maxTokens: 8, eos: [] })
-    expect(scheduler.next()!.chunks.map((c) => c.request)).toEqual([0])
+    scheduler.add(0, 80, 8)
+    scheduler.add(1, 100, 8)
+    scheduler.add(2, 1, 8)
+    expect(scheduler.next()!.grants.map((g) => g.sequence.id)).toEqual([0])
     expect(scheduler.queueLength).toBe(2)
   })
 
-  test('stops at an end-of-text token, also in the middle of a chain', () => {
+  test('a text that ends in the middle of a chain leaves at once', () => {
     const scheduler = new Scheduler({ maxSequences: 1, maxBatchedTokens: 16, blocks: 8 })
-    scheduler.add({ id: 0, prompt: [5], maxTokens: 20, eos: [2] })
-    scheduler.complete(scheduler.next()!, { tokens: Int32Array.of(9) })
+    scheduler.add(0, 1, 20)
+    const first = scheduler.next()!
+    scheduler.complete(first, answer(first))
     const batch = scheduler.next(4)!
     expect(batch.steps).toBe(4)
-    const [p] = scheduler.complete(batch, { tokens: Int32Array.of(8, 2, 7, 7) })
-    expect(p).toMatchObject({ sampled: [8, 2], finished: true })
+    scheduler.complete(batch, answer(batch, new Map([[0, 3]])))
+    expect(scheduler.idle).toBe(true)
     expect(scheduler.blocksUsed).toBe(0)
   })
 
   test('chains nobody past someone in line', () => {
     const scheduler = new Scheduler({ maxSequences: 1, maxBatchedTokens: 16, blocks: 8 })
-    scheduler.add({ id: 0, prompt: [5], maxTokens: 20, eos: [] })
-    scheduler.complete(scheduler.next()!, { tokens: Int32Array.of(9) })
-    scheduler.add({ id: 1, prompt: [5], maxTokens: 20, eos: [] })
+    scheduler.add(0, 1, 20)
+    const first = scheduler.next()!
+    scheduler.complete(first, answer(first))
+    scheduler.add(1, 1, 20)
     expect(scheduler.next(8)!.steps).toBe(1)
   })
 
@@ -123,7 +132,16 @@ describe('scheduler', () => {
     const scheduler = new Scheduler({ maxSequences: 1, maxBatchedTokens: 16, blocks: 2 })
     expect(scheduler.refuses(30, 10)).toBe('it needs 3 KV blocks of 16 tokens, the pool has 2')
     expect(scheduler.refuses(0, 10)).toBe('the prompt is empty')
-    expect(() => scheduler.add({ id: 4, prompt: new Array(30).fill(0), maxTokens: 10, eos: [] })).toThrow('request 4 cannot be served')
+    expect(() => scheduler.add(4, 30, 10)).toThrow('request 4 cannot be served')
+  })
+
+  test('a cancelled request gives its place and its blocks back', () => {
+    const scheduler = new Scheduler({ maxSequences: 1, maxBatchedTokens: 16, blocks: 8 })
+    for (const id of [0, 1, 2]) scheduler.add(id, 10, 5)
+    scheduler.complete(scheduler.next()!, [{ sampled: 1, finished: false }])
+    expect([scheduler.cancel(1), scheduler.cancel(0), scheduler.cancel(7)]).toEqual([true, true, false])
+    expect(scheduler.blocksUsed).toBe(0)
+    expect(scheduler.next()!.grants.map((g) => g.sequence.id)).toEqual([2])
   })
 })
 
