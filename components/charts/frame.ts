@@ -1,4 +1,3 @@
-import { ticks as linearTicks } from 'd3-array'
 import { formatNumber, THIN } from '$components/motif/format'
 import { labelWidth } from '$components/motif/labels'
 
@@ -45,14 +44,20 @@ export function scaleFor({ kind, domain: [from, to] }: AxisSpec, start: number, 
 export function ticksFor(spec: AxisSpec, most = 5): number[] {
   if (spec.ticks) return [...spec.ticks]
   const [from, to] = spec.domain
-  if (spec.kind === 'linear') {
-    for (let count = most; count >= 1; count--) {
-      const values = linearTicks(from, to, count)
-      if (values.length <= most) return values
+  return spec.kind === 'linear' ? roundTicks(from, to, most) : logTicks(from, to, most)
+}
+
+/** Multiples of the smallest step of 1, 2, 2.5 or 5 × 10ⁿ that keeps to `most`. */
+export function roundTicks(from: number, to: number, most: number): number[] {
+  const decade = Math.floor(Math.log10((to - from) / most))
+  for (let e = decade; ; e++) {
+    for (const m of [1, 2, 2.5, 5]) {
+      const step = m * 10 ** e
+      const first = Math.ceil(from / step - 1e-9)
+      const last = Math.floor(to / step + 1e-9)
+      if (last - first + 1 <= most) return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)))
     }
-    return [from, to]
   }
-  return logTicks(from, to, most)
 }
 
 /** The finest of 1-2-5, 1-3, powers of ten, of a hundred … that keeps to `most`. */

@@ -1,4 +1,4 @@
-import { ticks } from 'd3-array'
+import { roundTicks } from '$components/charts/frame'
 import { segments, type Segment } from '$engine/trace/phases'
 import type { Trace } from '$engine/trace/trace'
 
@@ -78,9 +78,7 @@ export function roundEnd(value: number): number {
   return STEPS.find((s) => s * decade >= value * (1 - 1e-9))! * decade
 }
 
-/** At most seven round ticks from 0 to `end`, fewer where labels of about 90 px would crowd. */
+/** At most seven round ticks from 0 to `end`, fewer where labels would crowd. */
 export function axisTicks(end: number, width: number): number[] {
-  const count = Math.min(6, Math.max(2, Math.floor(width / 110)))
-  const marks = ticks(0, end, count)
-  return marks.length > 7 ? marks.filter((_, i) => i % 2 === 0) : marks
+  return roundTicks(0, end, Math.min(7, Math.max(3, Math.floor(width / 110))))
 }

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
+import type { Trace } from '$engine/trace/trace'
 import { stackDots } from '$components/charts/dots'
 import { roundLogRange, scaleFor, tickText, ticksFor, type AxisSpec } from '$components/charts/frame'
 import { overlap, placePointLabels } from '$components/charts/points'
+import { timelineRows, traceEnd } from '$components/charts/timeline'
 import { attainable, domains, slopes } from '$components/charts/roofline'
 
 const log = (from: number, to: number): AxisSpec => ({ kind: 'log', domain: [from, to], label: '' })
@@ -33,6 +35,12 @@ describe('axes', () => {
         }
       }),
     )
+  })
+  test('linear steps are 1, 2, 2.5 or 5 times a power of ten', () => {
+    expect(ticksFor(linear(0, 1000))).toEqual([0, 250, 500, 750, 1000])
+    expect(ticksFor(linear(0, 600))).toEqual([0, 200, 400, 600])
+    expect(ticksFor(linear(0.3, 1.05))).toEqual([0.4, 0.6, 0.8, 1])
+    expect(ticksFor(linear(-40, 40))).toEqual([-40, -20, 0, 20, 40])
   })
   test('decades where they fit, 1-3 or 1-2-5 where there is room', () => {
     expect(ticksFor(log(0.1, 1000))).toEqual([0.1, 1, 10, 100, 1000])
@@ -140,4 +148,38 @@ test('labels of points that lie close keep clear of each other', () => {
     expect(a.right).toBeLessThanOrEqual(600)
     for (const [j, b] of boxes.entries()) if (i !== j) expect(overlap(a, b)).toBe(false)
   }
+})
+
+test('a timeline has a row a request in order of arrival, cut at the playhead', () => {
+  const device = { name: 'test', runner: 'recorded', model: 'none' } as const
+  const record = (id: number, arrival: number) => ({ id, arrival, promptTokens: 4, maxTokens: 2 })
+  const trace: Trace = {
+    provenance: { how: 'recorded', device, at: '2026-01-01T00:00:00Z' },
+    requests: [record(3, 50), record(1, 0)],
+    events: [
+      { t: 0, request: 1, kind: 'queued' },
+      { t: 10, request: 1, kind: 'scheduled' },
+      { t: 40, request: 1, kind: 'token' },
+      { t: 50, request: 3, kind: 'queued' },
+      { t: 60, request: 1, kind: 'token' },
+      { t: 60, request: 1, kind: 'finished' },
+      { t: 70, request: 3, kind: 'scheduled' },
+      { t: 90, request: 3, kind: 'token' },
+    ],
+    steps: [],
+  }
+  expect(traceEnd(trace)).toBe(90)
+  expect(timelineRows(trace, 55)).toEqual([
+    {
+      request: 1,
+      finished: false,
+      stages: [
+        { kind: 'queue', start: 0, end: 10 },
+        { kind: 'prefill', start: 10, end: 40 },
+        { kind: 'decode', start: 40, end: 55 },
+      ],
+    },
+    { request: 3, finished: false, stages: [{ kind: 'queue', start: 50, end: 55 }] },
+  ])
+  expect(timelineRows(trace, 60)[0]!.finished).toBe(true)
 })
