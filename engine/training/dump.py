@@ -59,7 +59,7 @@ def score_entry(model, tokenizer, text):
 
 
 def write(name, data):
-    (FIXTURES / name).write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+    (FIXTURES / name).write_text(json.dumps(data, ensure_ascii=False) + "\n")
 
 
 def main():

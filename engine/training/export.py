@@ -67,7 +67,8 @@ An end-of-text token stands between stories.
 {tokens_millions:.1f} million tokens ({epochs:.1f} passes over the data) in {steps:,} steps of {batch:,} tokens, {minutes:.0f} minutes on
 two CPU cores in float32. Windows of 512 tokens, of 1,024 in the last tenth. Muon for the matrices of the layers (peak
 learning rate {lr}, momentum 0.95, weight decay {weight_decay}), AdamW for embedding and norms (peak {adam_lr}, betas 0.9 and
-0.95), linear warm-up over 3 % of the training, then a cosine to zero; gradient norm clipped at {clip}; dropout {dropout}.
+0.95), linear warm-up over 3 % of the training, a cosine to a quarter of the peak, and with the long windows a line to
+zero; gradient norm clipped at {clip}; dropout {dropout}.
 
 ## Validation
 

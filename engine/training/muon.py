@@ -4,6 +4,7 @@ For the matrices inside the layers. About half the tokens of AdamW for the same 
 """
 
 import torch
+import torch.distributed as distributed
 
 
 def orthogonalize(matrices, steps=5):
@@ -20,6 +21,18 @@ def orthogonalize(matrices, steps=5):
         gram = x @ x.transpose(1, 2)  # (n, r, c) @ (n, c, r) -> (n, r, r)
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.transpose(1, 2) if tall else x
+
+
+def _shared_out(matrices):
+    """`orthogonalize`, of which each process does its share of the matrices."""
+    if not distributed.is_initialized():
+        return orthogonalize(matrices)
+    own = slice(distributed.get_rank(), None, distributed.get_world_size())
+    update = torch.zeros_like(matrices)
+    if len(matrices[own]):
+        update[own] = orthogonalize(matrices[own])
+    distributed.all_reduce(update)
+    return update
 
 
 class Muon:
@@ -41,7 +54,7 @@ class Muon:
         for shape, group in self.groups.items():
             gradient = torch.stack([parameter.grad for parameter in group])
             velocity = self.velocity[shape].lerp_(gradient, 1 - self.momentum)
-            update = orthogonalize(gradient.lerp_(velocity, self.momentum))
+            update = _shared_out(gradient.lerp_(velocity, self.momentum))
             scale = self.lr * max(1, shape[0] / shape[1]) ** 0.5
             for parameter, direction in zip(group, update):
                 parameter.mul_(1 - self.lr * self.weight_decay).add_(direction, alpha=-scale)
