@@ -105,7 +105,8 @@ function missingLimit(limits: GPUSupportedLimits): string | undefined {
   return undefined
 }
 
-/** An error's own words, whatever was thrown. */
+/** An error's own words, whatever was thrown; a GPUError is no Error. */
 export function wordsOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
+  const message = (cause as { message?: unknown } | null | undefined)?.message
+  return typeof message === 'string' ? message : String(cause)
 }
