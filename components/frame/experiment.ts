@@ -28,5 +28,7 @@ export interface Context {
  */
 export interface Experiment<P extends Params = Params, R extends Reading = Reading> {
   readonly params: P
+  /** Parameters that change what is drawn from a Trace and not the run: moving them serves nothing anew. */
+  readonly redrawn?: readonly (keyof P & string)[]
   run(values: Values<P>, context: Context): AsyncIterable<R>
 }

@@ -32,3 +32,13 @@ class Tab {
 }
 
 export const tab = new Tab()
+
+/** The time of day, to half a minute: what was measured "just now" is not so for long. */
+class TimeOfDay {
+  now = $state.raw(new Date())
+  constructor() {
+    if (typeof document !== 'undefined') setInterval(() => { this.now = new Date() }, 30_000)
+  }
+}
+
+export const timeOfDay = new TimeOfDay()

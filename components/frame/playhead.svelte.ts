@@ -5,6 +5,14 @@ import { advance, SLOWDOWNS, slowdownFor, WATCHABLE_MS } from './pace'
 /** While a run goes on its length is not known yet: it is shown at this slow motion until it ends. */
 const WHILE_RUNNING = 20
 
+/** How slow the motion has to be. */
+export interface Pace {
+  /** What should take this long to watch, ms of real time … */
+  watchableMs?: number
+  /** … is this much of the Trace, ms; by default all of it. */
+  length?: (trace: Trace) => number
+}
+
 /** Last moment of a Trace, ms. */
 export function endOf(trace: Trace | undefined): number {
   if (!trace) return 0
@@ -34,7 +42,7 @@ export class Playhead {
   private chosen = false
 
   constructor(
-    private readonly watchableMs = WATCHABLE_MS,
+    private readonly pace: Pace = {},
     private readonly still = () => matchMedia('(prefers-reduced-motion: reduce)').matches,
   ) {}
 
@@ -52,7 +60,9 @@ export class Playhead {
       this.playing = !this.still()
     }
     if (!trace) this.at = 0
-    if (news && complete && trace && this.playing && !this.chosen) this.slowdown = slowdownFor(this.end - this.at, this.watchableMs)
+    if (news && complete && trace && this.playing && !this.chosen) {
+      this.slowdown = slowdownFor(this.pace.length?.(trace) ?? this.end - this.at, this.pace.watchableMs ?? WATCHABLE_MS)
+    }
     if (news && trace && this.still()) this.seek(this.end)
     this.tick()
   }
@@ -112,8 +122,8 @@ export class Playhead {
 }
 
 /** A playhead over whatever Trace the slide shows; shown while the slide is. */
-export function usePlayhead(of: () => { trace?: Trace; complete: boolean; run: number }, active: () => boolean, watchableMs?: number): Playhead {
-  const playhead = new Playhead(watchableMs)
+export function usePlayhead(of: () => { trace?: Trace; complete: boolean; run: number }, active: () => boolean, pace?: Pace): Playhead {
+  const playhead = new Playhead(pace)
   $effect(() => {
     const { trace, complete, run } = of()
     untrack(() => playhead.follow(trace, complete, run))

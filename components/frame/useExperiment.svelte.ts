@@ -48,15 +48,25 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     if (next.phase === 'running' && !next.reading) runs++
     state = next
   })
-  const wanted = () => $state.snapshot(values) as Values<P>
+  /** What the run depends on. */
+  const wanted = (): Values<P> => {
+    const all = $state.snapshot(values) as Values<P>
+    for (const name of experiment.redrawn ?? []) Object.assign(all, { [name]: experiment.params[name]!.default })
+    return all
+  }
 
+  let written = JSON.stringify($state.snapshot(values))
   let settled = JSON.stringify(wanted())
   $effect(() => {
+    const all = $state.snapshot(values) as Values<P>
+    if (JSON.stringify(all) === written) return
+    written = JSON.stringify(all)
+    writeValues(place.slide.id, experiment.params, all)
+  })
+  $effect(() => {
     const now = wanted()
-    const key = JSON.stringify(now)
-    if (key === settled) return
-    settled = key
-    writeValues(place.slide.id, experiment.params, now)
+    if (JSON.stringify(now) === settled) return
+    settled = JSON.stringify(now)
     untrack(() => {
       if (place.active && tab.visible) session.change(now)
       else session.stop()

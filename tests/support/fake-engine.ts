@@ -57,7 +57,7 @@ export class FakeEngine implements Engine {
       calibration: {
         version: 1, at: '2026-01-01T00:00:00.000Z', slow: this.options.slow ?? 1, cores: 1, isolated: true, resolution: 0.005,
         runners: [{ device: this.device, decodeMs: baseMs + perTokenMs, prefillMs: perTokenMs, roofs: this.roofs }],
-        unavailable: { webgpu: 'No adapter.' }, timingParameters: 24e6,
+        unavailable: { webgpu: 'No adapter.' }, timingParameters: 24e6, textModel: 'tales-5m',
       },
     })
   }
