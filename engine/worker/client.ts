@@ -4,15 +4,20 @@ import type { Trace } from '../trace/trace'
 import { EngineError, type Engine, type EngineInfo, type TraceHeader, type TraceUpdate } from './protocol'
 import type { Outcome, WorkerApi } from './worker'
 
-/** A worker that has not answered for this long, real ms, is taken for dead. */
-const SILENCE_MS = 20_000
-const PING_EVERY_MS = 4_000
+export interface ClientOptions {
+  /** Address that assets/models is found from (default: this page's). */
+  base?: string
+  startWorker?: () => Worker
+  /** A worker that has not answered for this long, real ms, is taken for dead (default 20,000). */
+  silenceMs?: number
+}
 
 /**
  * The engine in its worker. A worker that dies takes its runs with it: they reject with
  * EngineError('worker-crashed'), and the next `open` starts a new one.
  */
-export function createEngine(base = globalThis.location.href, startWorker = defaultWorker): Engine {
+export function createEngine({ base = globalThis.location.href, startWorker = defaultWorker, silenceMs = 20_000 }: ClientOptions = {}): Engine {
+  const pingEveryMs = silenceMs / 5
   let worker: Worker | undefined
   let remote: Comlink.Remote<WorkerApi> | undefined
   let failed: Promise<never> = new Promise(() => {})
@@ -22,8 +27,13 @@ export function createEngine(base = globalThis.location.href, startWorker = defa
     async open(options, onProgress = () => {}, onChange = () => {}): Promise<EngineInfo> {
       stop()
       start()
-      const opened = remote!.open(base, options, Comlink.proxy(onProgress), Comlink.proxy(onChange))
-      return settle(await Promise.race([opened as Promise<Outcome<EngineInfo>>, failed]))
+      const heart = watch(remote!)
+      try {
+        const opened = remote!.open(base, options, Comlink.proxy(onProgress), Comlink.proxy(onChange))
+        return settle(await Promise.race([opened as Promise<Outcome<EngineInfo>>, failed, heart.stopped]))
+      } finally {
+        heart.end()
+      }
     },
 
     async serve(workload, { signal, onUpdate } = {}) {
@@ -35,7 +45,10 @@ export function createEngine(base = globalThis.location.href, startWorker = defa
       const listen = (part: TraceHeader | TraceUpdate) => {
         if (signal?.aborted) return
         if (!('events' in part)) trace = { ...part, requests: [], events: [], steps: [] }
-        else if (trace) onUpdate?.(part, append(trace, part))
+        else if (trace) {
+          append(trace, part)
+          onUpdate?.(part, trace)
+        }
       }
       const abort = () => void api.abort(id)
       signal?.addEventListener('abort', abort)
@@ -85,10 +98,10 @@ export function createEngine(base = globalThis.location.href, startWorker = defa
       timer = setInterval(() => {
         void api.ping().then(() => (heard = performance.now()))
         // The timers of a hidden tab sleep: after such a sleep the worker gets its time anew.
-        if (performance.now() - looked > 2 * PING_EVERY_MS) heard = performance.now()
+        if (performance.now() - looked > 2 * pingEveryMs) heard = performance.now()
         looked = performance.now()
-        if (looked - heard > SILENCE_MS) reject(new EngineError('The engine has not answered for 20 s. Start it again.', 'worker-crashed'))
-      }, PING_EVERY_MS)
+        if (looked - heard > silenceMs) reject(new EngineError(`The engine has not answered for ${silenceMs / 1000} s. Start it again.`, 'worker-crashed'))
+      }, pingEveryMs)
     })
     stopped.catch(() => {})
     return { stopped, end: () => clearInterval(timer) }
