@@ -47,7 +47,7 @@ function models(): Plugin {
     name: 'expressway:models',
     apply: (_config, { command, isSsrBuild }) => command === 'build' && !isSsrBuild,
     configResolved: (config) => void (outDir = join(config.root, config.build.outDir)),
-    closeBundle() {
+    writeBundle() {
       const from = join(root, 'assets/models')
       if (outDir && existsSync(from)) cpSync(from, join(outDir, 'assets/models'), { recursive: true })
     },

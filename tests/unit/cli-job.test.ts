@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { loadModel } from '$engine/model/load'
 import { materialize } from '$engine/model/synthetic'
 import { createReferenceRunner } from '$engine/runner/reference'
 import { TINY, writeModelFolder } from '../support/model-folder'
+import { fixture } from './fixtures'
 
 let root = ''
 beforeAll(() => void (root = mkdtempSync(join(tmpdir(), 'expressway-job-'))))
@@ -116,4 +117,22 @@ test('score slides its window: each token once, with at least half a window befo
 
 test('score refuses a text without a token', async () => {
   await expect(execute({ kind: 'score', model: 'tiny', runner: 'reference', text: '' }, folderReader(folder('empty')))).rejects.toThrow('no token to predict')
+})
+
+interface ScoreFixture {
+  text: string
+  bytes: number
+  models: Record<string, { tokens: number; nll_per_token: number; bits_per_byte: number }>
+}
+
+const scores = fixture<Record<string, ScoreFixture>>('score.json')
+const cases = Object.entries(scores ?? {}).flatMap(([name, { text, models }]) => Object.entries(models).map(([model, expected]) => ({ name, text, model, expected })))
+
+test.skipIf(cases.length === 0).each(cases.length ? cases : [undefined!])('$model scores $name as PyTorch does, by wasm', async ({ text, model, expected }) => {
+  const folder = `assets/models/${model}`
+  if (!existsSync(folder)) throw new Error(`${folder} is not there, but tests/fixtures speaks of it`)
+  const result = await execute({ kind: 'score', model, runner: 'wasm', text }, folderReader(folder))
+  expect(result.tokens).toBe(expected.tokens)
+  expect(result.nll_per_token).toBeCloseTo(expected.nll_per_token, 4)
+  expect(result.bits_per_byte).toBeCloseTo(expected.bits_per_byte, 4)
 })
