@@ -1,4 +1,3 @@
-import { trailerLength } from './layout'
 import { project, type Projection, type Vec3 } from './project'
 import type { Car, Scene } from './scene'
 import { laneOffset, poseAt, RAMP, type Box, type Pose, type Tree, type World } from './world'
@@ -100,6 +99,13 @@ function treeFaces(p: Projection, { foot, size }: Tree): [string, string, string
   return shades
 }
 
+/** Straight across the picture; `stops` are shares of the way. */
+interface Gradient {
+  from: Point
+  to: Point
+  stops: number[]
+}
+
 export interface WorldDrawing {
   shadow: string
   treesBehind: { trunk: string; shades: [string, string, string] }
@@ -111,13 +117,14 @@ export interface WorldDrawing {
   marks: string
   /** Kerbs by the phase they lead; `join` runs from the ramp's into the deck's. */
   kerbs: { queue: string; prefill: string; decode: string; join: string }
-  /** Picture points between which the ramp's tint fades into the deck's, and the kerb's colours into each other. */
-  fade: { from: Point; to: Point }
-  join: { from: Point; to: Point }
+  /** The surface's tint along the way from the plaza to the deck, and the kerb's colour where it becomes the deck's. */
+  fade: Gradient
+  join: Gradient
+  /** The deck's kerbs come out of the distance. */
+  arrive: Gradient
   stopLines: string
   islands: (Faces & { booth: Faces; window: string })[]
-  gantry: { posts: [Faces, Faces]; beam: Faces; signs: string[] }
-  zoom: number
+  gantry: { posts: [Faces, Faces]; beam: Faces; signs: { panel: Faces; go: string; stop: string }[] }
 }
 
 export function drawWorld(p: Projection, world: World): WorldDrawing {
@@ -158,6 +165,7 @@ export function drawWorld(p: Projection, world: World): WorldDrawing {
   const half = Math.hypot(near[0] - far[0], near[2] - far[2]) / 2 + 0.5
   const beamFrame = new Frame(p, middle)
   const pitch = (half - 0.5) / 1.5
+  const at = ({ position: [x, y, z], hx, hz }: Pose, right: number): Vec3 => [x - hz * right, y, z + hx * right]
 
   return {
     shadow,
@@ -178,11 +186,12 @@ export function drawWorld(p: Projection, world: World): WorldDrawing {
     kerbs: {
       queue: kerb(queueLeft) + kerb(queueRight),
       prefill: kerb(rampLeft),
-      decode: kerb(deck.far as Vec3[]) + kerb([deckFrom, [gore, y, nearZ]]),
+      decode: kerb(deck.far) + kerb([deckFrom, [gore, y, nearZ]]),
       join: kerb([...rampRight, deckTo]),
     },
-    fade: { from: P(poseAt(RAMP * 0.55).position), to: P(poseAt(RAMP * 0.9).position) },
-    join: { from: P([merged - 8, y, nearZ]), to: P([merged + 6, y, nearZ]) },
+    fade: gradient([-3, 5, RAMP * 0.6, RAMP * 0.93].map((s) => P(poseAt(s).position))),
+    join: gradient([P([merged - 7, y, nearZ]), P([merged + 7, y, nearZ])]),
+    arrive: gradient([P([gore - 34, y, nearZ]), P([gore, y, nearZ])]),
     stopLines: world.stopLines.map(([a, b]) => open([P(a), P(b)])).join(''),
     islands: world.islands.map((box, i) => {
       const booth = world.booths[i]!
@@ -197,9 +206,22 @@ export function drawWorld(p: Projection, world: World): WorldDrawing {
     gantry: {
       posts,
       beam: boxFaces(beamFrame, -0.35, 0.35, -half, half, 0, 0.5),
-      signs: [-1, 0, 1].map((g) => close([beamFrame.at(-0.36, g * pitch - 0.34, -0.2), beamFrame.at(-0.36, g * pitch + 0.34, -0.2), beamFrame.at(-0.36, g * pitch + 0.34, 0.42), beamFrame.at(-0.36, g * pitch - 0.34, 0.42)])),
+      signs: [-1, 0, 1].map((g) => {
+        const on = (r: number, u: number) => beamFrame.at(-0.5, g * pitch + r, u - 0.15)
+        return {
+          panel: boxFaces(new Frame(p, { ...middle, position: lift(at(middle, g * pitch), -0.62) }), -0.48, -0.32, -0.6, 0.6, 0, 1),
+          go: open([on(0, 0.3), on(0, -0.25)]) + open([on(-0.26, 0), on(0, -0.28), on(0.26, 0)]),
+          stop: open([on(-0.24, 0.26), on(0.24, -0.26)]) + open([on(-0.24, -0.26), on(0.24, 0.26)]),
+        }
+      }),
     },
-    zoom: p.zoom,
+  }
+
+  function gradient(points: Point[]): Gradient {
+    const from = points[0]!
+    const to = points[points.length - 1]!
+    const [dx, dy] = [to[0] - from[0], to[1] - from[1]]
+    return { from, to, stops: points.map(([x, y]) => ((x - from[0]) * dx + (y - from[1]) * dy) / (dx * dx + dy * dy)) }
   }
 
   function behind(foot: Vec3): boolean {
@@ -257,8 +279,7 @@ export function drawCar(p: Projection, scene: Scene, car: Car): CarDrawing {
   const exact = car.trailerBlocks - 1 + car.lastFill
   const step = layout.blockLength * layout.blocksPerBox
   const slit = Math.min(0.1 * k, 0.24 * step)
-  const hitch = trailerLength(layout, 1e-9)
-  const from = car.station - layout.carLength - hitch
+  const from = car.station - layout.carLength - layout.hitch
   const count = car.trailerBlocks > 0 ? Math.ceil(car.trailerBlocks / layout.blocksPerBox) : 0
   for (let i = 0; i < count; i++) {
     const whole = Math.min(1, exact / layout.blocksPerBox - i)

@@ -7,7 +7,11 @@ export interface Layout {
   lanes: number
   /** Size of a car, 1 on a road of three lanes. */
   scale: number
+  /** Bumper to bumper. */
   carLength: number
+  /** From the car to its trailer; kept free behind a car without one. */
+  hitch: number
+  /** Least distance to the car ahead. */
   gap: number
   /** Length of road that a KV block takes in a trailer. */
   blockLength: number
@@ -23,12 +27,6 @@ export interface Layout {
 export const MOST_CARS = 64
 
 const LONGEST_TRAILER = 12
-const HITCH = 0.35
-
-/** Length of a trailer with so many blocks (a real number: the last one may be partly filled). */
-export function trailerLength(layout: Layout, blocks: number): number {
-  return blocks > 0 ? HITCH * layout.scale + blocks * layout.blockLength : 0
-}
 
 /** Room for `concurrent` cars at once, the longest output crossing the whole deck. */
 export function layoutOf(index: TraceIndex, concurrent: number): Layout {
@@ -36,7 +34,8 @@ export function layoutOf(index: TraceIndex, concurrent: number): Layout {
   const lanes = cars <= 6 ? 3 : cars <= 18 ? 6 : 9
   const scale = lanes === 3 ? 1 : lanes === 6 ? 0.64 : 0.44
   const carLength = 2.5 * scale
-  const gap = 0.9 * scale
+  const gap = 0.7 * scale
+  const hitch = 0.35 * scale
   const rows = Math.ceil(cars / lanes)
   let maxOutput = 1
   let maxBlocks = 1
@@ -45,11 +44,11 @@ export function layoutOf(index: TraceIndex, concurrent: number): Layout {
     maxBlocks = Math.max(maxBlocks, Math.ceil((record.promptTokens + record.maxTokens) / index.blockSize))
   }
   // Rows of cars in step may take up to 60 % of the deck; the rest is to drive on.
-  const room = rows === 1 ? LONGEST_TRAILER : Math.min(LONGEST_TRAILER, (0.6 * DECK) / rows - carLength - gap)
-  const blockLength = Math.min(0.74 * scale, (room - HITCH * scale) / maxBlocks)
-  const rowLength = carLength + gap + HITCH * scale + maxBlocks * blockLength
+  const room = rows === 1 ? LONGEST_TRAILER : Math.min(LONGEST_TRAILER, (0.6 * DECK) / rows - carLength - hitch - gap)
+  const blockLength = Math.min(0.74 * scale, room / maxBlocks)
+  const rowLength = carLength + hitch + maxBlocks * blockLength + gap
   return {
-    lanes, scale, carLength, gap, blockLength, maxBlocks,
+    lanes, scale, carLength, hitch, gap, blockLength, maxBlocks,
     blocksPerBox: Math.max(1, Math.ceil(0.2 / blockLength)),
     tokenLength: (DECK - (rows - 1) * rowLength) / maxOutput,
   }

@@ -1,12 +1,13 @@
-import { layoutOf, trailerLength, type Layout } from './layout'
-import { indexTrace, prefilledAt, producedAt, type Stint, type Track, type TraceIndex } from './track'
+import { layoutOf, type Layout } from './layout'
+import { indexTrace, lastPace, prefilledAt, producedAt, type Stint, type Track, type TraceIndex } from './track'
 import type { Trace } from '$engine/trace/trace'
 
 /** A request's way through the world: one lane for all its life. */
 export interface Way {
   track: Track
   lane: number
-  /** When the last of it is off the road, ms. */
+  /** Time in which it leaves once it is over, ms, and when it has left. */
+  exitMs: number
   gone: number
   /** Length of car and trailer at its longest. */
   longest: number
@@ -28,8 +29,8 @@ export interface Plan {
   index: TraceIndex
   layout: Layout
   ways: Way[]
-  /** Milliseconds of the Trace that a finished car takes to leave. */
-  exitMs: number
+  /** Time in which a newcomer appears, ms. */
+  enterMs: number
 }
 
 interface Cached {
@@ -54,18 +55,19 @@ export function planOf(trace: Trace, capacity?: number): Plan {
 
 function makePlan(index: TraceIndex, capacity: number | undefined): Plan {
   const layout = layoutOf(index, capacity ?? mostOnRoad(index))
-  // A dozen steps: as long as a dozen tokens take, whatever machine it is.
-  const exitMs = index.steps > 0 ? Math.max(1, (12 * index.stepMs) / index.steps) : 60
-  const ways = index.tracks.map((track): Way => ({
-    track,
-    lane: 0,
-    gone: track.end + exitMs,
-    longest: layout.carLength + trailerLength(layout, Math.ceil((track.record.promptTokens + track.record.maxTokens) / index.blockSize)),
-    joiners: new Map(),
-  }))
+  const ways = index.tracks.map((track): Way => {
+    // As long as a dozen tokens take, whatever machine it is.
+    const exitMs = Math.max(1, 12 * (lastPace(track) ?? 5))
+    return {
+      track, exitMs, gone: track.end + exitMs,
+      lane: 0,
+      longest: layout.carLength + layout.hitch + layout.blockLength * Math.ceil((track.record.promptTokens + track.record.maxTokens) / index.blockSize),
+      joiners: new Map(),
+    }
+  })
   assignLanes(ways, layout.lanes)
   findJoiners(ways, layout)
-  return { index, layout, ways, exitMs }
+  return { index, layout, ways, enterMs: Number.isNaN(index.firstStep) ? 5 : index.firstStep }
 }
 
 /** Most requests between being scheduled and their end at any one time. */
@@ -138,7 +140,8 @@ export function movedUp(way: Way, stint: Stint, layout: Layout, at: number): num
       // One that was sent back to the line before its first token leaves the others where it had moved them.
       const t = Math.min(at, joiner.stint.until - 1e-6)
       const missing = joiner.needed - layout.tokenLength * producedAt(way.track, stint, t) - push
-      if (missing > 0) push += missing * prefilledAt(joiner.track, joiner.stint, t)
+      // Late, as one makes room for a car that comes up the ramp: nobody leaves the ramp long before its time.
+      if (missing > 0) push += missing * prefilledAt(joiner.track, joiner.stint, t) ** 6
     }
   }
   return push

@@ -1,5 +1,5 @@
 import type { Trace } from '$engine/trace/trace'
-import { MOST_CARS, trailerLength, type Layout } from './layout'
+import { MOST_CARS, type Layout } from './layout'
 import { ahead, movedUp, planOf, type Plan, type Way } from './plan'
 import type { Vec3 } from './project'
 import { kvTokensAt, prefilledAt, producedAt, speedAt, stintAt, tokensAt, type Stint } from './track'
@@ -63,6 +63,8 @@ export interface Scene {
   kvBlocks: number
   /** Longest wait of those in line now, ms. */
   longestWait: number
+  /** The newest prefill that is over: prompt tokens, and from leaving the line to the first token, ms. */
+  lastPrefill?: { tokens: number; ms: number }
 }
 
 export interface SceneOptions {
@@ -91,27 +93,43 @@ export function scene(trace: Trace, at: number, { capacity }: SceneOptions = {})
   const more = { waiting: 0, road: 0 }
   let kvBlocks = 0
   let longestWait = 0
-  let room = MOST_CARS
+  const unseen = tooMany(lanes)
   for (const lane of lanes) {
     lane.sort((a, b) => rank(a) - rank(b) || (a.stint && b.stint ? ahead(a.way, a.stint, b.way, b.stint) : byTurn(a, b)))
-    for (const car of drive(lane, plan, at)) {
+    for (const [i, car] of drive(lane, plan, at).entries()) {
       counts[car.phase]++
       kvBlocks += car.trailerBlocks
       if (car.phase === 'waiting') {
         longestWait = Math.max(longestWait, car.waited)
         gates[car.gate]!.waiting++
       }
-      const inLine = car.phase === 'waiting' || car.phase === 'sent'
-      if (inLine && car.station < -LINE) more.waiting++
-      else if (!inLine && room === 0) more.road++
-      else {
-        if (!inLine) room--
-        cars.push(car)
-      }
+      if (car.road === 'approach' && car.station < -LINE) more.waiting++
+      else if (unseen.has(lane[i]!.way)) more.road++
+      else cars.push(car)
     }
   }
   for (const [g, gate] of gates.entries()) gate.open = openness(cars, g)
-  return { at, world: worldOf(layout.lanes), layout, cars, gates, counts, more, kvBlocks, longestWait }
+  return { at, world: worldOf(layout.lanes), layout, cars, gates, counts, more, kvBlocks, longestWait, lastPrefill: lastPrefill(plan, at) }
+}
+
+/** Those on the road who came too late to be drawn. */
+function tooMany(lanes: Here[][]): Set<Way> {
+  const onRoad = lanes.flatMap((lane) => lane.filter((h) => h.stint))
+  if (onRoad.length <= MOST_CARS) return new Set()
+  onRoad.sort((a, b) => ahead(a.way, a.stint!, b.way, b.stint!))
+  return new Set(onRoad.slice(MOST_CARS).map((h) => h.way))
+}
+
+function lastPrefill(plan: Plan, at: number): Scene['lastPrefill'] {
+  let newest = -Infinity
+  let last: Scene['lastPrefill']
+  for (const { track } of plan.ways) {
+    const stint = track.stints[0]
+    if (!stint || stint.firstToken > at || stint.firstToken <= newest || stint.firstToken === stint.from) continue
+    newest = stint.firstToken
+    last = { tokens: track.record.promptTokens, ms: stint.firstToken - stint.from }
+  }
+  return last
 }
 
 /** A request at one moment, before it is given its place on the road. */
@@ -139,49 +157,59 @@ const byTurn = (a: Here, b: Here) => a.way.track.arrival - b.way.track.arrival |
 
 /** Gives the cars of one lane, front to rear, their places: where the Trace has them, but never into the one ahead. */
 function drive(lane: Here[], plan: Plan, at: number): Car[] {
-  const { layout, exitMs, index } = plan
-  const cars: Car[] = []
+  const { layout, enterMs, index } = plan
+  const wishes = lane.map((h) => wish(h, layout, at))
+  // Who has finished makes way for those behind, so that nobody is held up on its account.
+  let room = -Infinity
+  for (let i = wishes.length - 1; i >= 0; i--) {
+    const w = wishes[i]!
+    if (lane[i]!.phase !== 'done') room = w.station
+    else w.station = Math.max(w.station, (room += layout.carLength + layout.hitch + layout.gap))
+  }
   let limit = Infinity
-  for (const h of lane) {
-    const { way, phase, stint } = h
+  return lane.map(({ way, phase, stint, since }, i): Car => {
     const { track, lane: number } = way
-    const gate = Math.floor(number / (layout.lanes / GATES))
+    const { road, along } = wishes[i]!
     const kvTokens = stint ? kvTokensAt(track, stint, at) : 0
     const blocks = kvTokens / index.blockSize
-    const produced = stint ? producedAt(track, stint, at) : 0
-    const leaving = at >= track.end ? (at - track.end) / exitMs : 0
-    let want: number
-    let along: number
-    let road: Road
-    if (stint) {
-      const prefilled = prefilledAt(track, stint, Math.min(at, track.end))
-      road = prefilled < 1 || at < stint.firstToken ? 'ramp' : 'deck'
-      along = road === 'ramp' ? prefilled : Math.min(1, (produced * layout.tokenLength) / DECK)
-      want = RAMP * prefilled + produced * layout.tokenLength + movedUp(way, stint, layout, at) + (phase === 'done' ? EXIT * leaving * leaving : 0)
-    } else {
-      road = 'approach'
-      // On its way over the network it drives up; then it stands at the stop line or behind the one ahead.
-      along = phase === 'sent' ? (at - track.arrival) / (track.door - track.arrival) : 1
-      want = -LINE * (1 - along)
-    }
-    const station = Math.min(want, limit)
-    const tail = station - layout.carLength - trailerLength(layout, blocks)
+    // Sums of shares of a step may miss a whole block by a rounding error.
+    const trailerBlocks = blocks > 0 ? Math.max(1, Math.ceil(blocks - 1e-9)) : 0
+    const station = Math.min(wishes[i]!.station, limit)
+    const tail = station - layout.carLength - layout.hitch - layout.blockLength * blocks
     limit = tail - layout.gap
-    cars.push({
-      request: track.record.id, phase, road, along, lane: number, gate, station, tail,
+    return {
+      request: track.record.id, phase, road, along, lane: number, station, tail,
+      gate: Math.floor(number / (layout.lanes / GATES)),
       speed: phase === 'decode' ? speedAt(track, at) : 0,
       kvTokens,
-      trailerBlocks: Math.ceil(blocks - 1e-9),
-      lastFill: blocks > 0 ? blocks - Math.ceil(blocks - 1e-9) + 1 : 0,
+      trailerBlocks,
+      lastFill: blocks > 0 ? Math.min(1, blocks - trailerBlocks + 1) : 0,
       tokens: tokensAt(track, at),
       role: roleOf(phase),
       brake: phase === 'waiting',
-      presence: Math.max(0, Math.min(1, (at - track.arrival) / (exitMs / 4), 1 - leaving)),
-      waited: (stint ? Math.min(track.stints[0]!.from, at) : at) - h.since,
+      presence: Math.max(0, Math.min(1, (at - track.arrival) / enterMs, 1 - leaving(way, at))),
+      waited: (stint ? Math.min(track.stints[0]!.from, at) : at) - since,
       anchor: raised(poseAt(station - layout.carLength / 2, laneOffset(number, layout.lanes, station)).position, 2.2 * layout.scale),
-    })
+    }
+  })
+}
+
+/** Share of its way out that a request which is over has behind it. */
+const leaving = (way: Way, at: number) => Math.max(0, (at - way.track.end) / way.exitMs)
+
+/** Where a car would be if it were alone in its lane, having moved up for those behind it. */
+function wish({ way, phase, stint }: Here, layout: Layout, at: number): { station: number; road: Road; along: number } {
+  const { track } = way
+  if (!stint) {
+    // On its way over the network it drives up; then it stands at the stop line or behind the one ahead.
+    const along = phase === 'sent' ? (at - track.arrival) / (track.door - track.arrival) : 1
+    return { station: -LINE * (1 - along), road: 'approach', along }
   }
-  return cars
+  const t = Math.min(at, track.end)
+  const prefilled = prefilledAt(track, stint, t)
+  const driven = producedAt(track, stint, t) * layout.tokenLength
+  const station = RAMP * prefilled + driven + movedUp(way, stint, layout, t) + (phase === 'done' ? EXIT * leaving(way, at) ** 2 : 0)
+  return t < stint.firstToken ? { station, road: 'ramp', along: prefilled } : { station, road: 'deck', along: Math.min(1, driven / DECK) }
 }
 
 function roleOf(phase: Phase): Role {

@@ -1,50 +1,45 @@
 import type { CameraStop, Vec3 } from './project'
+import { halfWidth, poseAt, RAMP } from './world'
 
 export type StopName = 'two-stage' | 'cover' | 'toll' | 'phone'
+export type Place = 'queue' | 'prefill' | 'decode'
 
-/** Where a stop's label stands: a point of the world, then pixels from it; `side` is the side of the point that the text is on. */
+/** A label's place: a point of the world, then pixels from it. The text stands to the left above it, or to the right below. */
 export interface LabelPlace {
   at: Vec3
   dx: number
   dy: number
-  side: 'left' | 'right'
+  text: 'above' | 'below'
 }
 
 export interface Stop extends CameraStop {
-  labels: Record<'queue' | 'prefill' | 'decode', LabelPlace>
+  labels: Record<Place, LabelPlace>
+}
+
+/** A point beside the road: at a station, so far outside its right (+) or left (−) edge. */
+function beside(station: number, out: number): Vec3 {
+  return poseAt(station, Math.sign(out) * halfWidth(station) + out).position
+}
+
+const LABELS: Stop['labels'] = {
+  queue: { at: beside(1, 1), dx: 4, dy: 6, text: 'below' },
+  prefill: { at: beside(RAMP * 0.52, 1), dx: 30, dy: 8, text: 'below' },
+  decode: { at: beside(RAMP, -0.5), dx: 0, dy: -14, text: 'above' },
 }
 
 export const STOPS: Record<StopName, Stop> = {
-  'two-stage': {
-    target: [3, 2, 0], yaw: -18, pitch: 34, span: [84, 41],
-    labels: {
-      queue: { at: [-26, 0, 18], dx: 16, dy: 0, side: 'right' },
-      prefill: { at: [-8, 2, 4], dx: 40, dy: 0, side: 'right' },
-      decode: { at: [4, 5, -14], dx: 0, dy: -100, side: 'right' },
-    },
-  },
-  cover: {
-    target: [2, 1, 8], yaw: -18, pitch: 34, span: [82, 44],
-    labels: {
-      queue: { at: [-26, 0, 18], dx: 16, dy: 0, side: 'right' },
-      prefill: { at: [-8, 2, 4], dx: 40, dy: 0, side: 'right' },
-      decode: { at: [4, 5, -14], dx: 0, dy: -100, side: 'right' },
-    },
-  },
+  /** The whole way, toll to cruise: the wide hero of a slide. */
+  'two-stage': { target: [3, 2, -2], yaw: -18, pitch: 34, span: [80, 36], labels: LABELS },
+  /** A full page: the road runs from the lower left to the upper right and leaves the other two corners to text. */
+  cover: { target: [3, 2, 1], yaw: -18, pitch: 34, span: [78, 43], labels: LABELS },
+  /** The plaza with its gates and the line before it. */
   toll: {
-    target: [-30, 1, 14], yaw: -18, pitch: 36, span: [44, 22],
-    labels: {
-      queue: { at: [-26, 0, 18], dx: 16, dy: 0, side: 'right' },
-      prefill: { at: [-8, 2, 14], dx: 16, dy: 6, side: 'right' },
-      decode: { at: [4, 5, -14], dx: 0, dy: -100, side: 'right' },
-    },
+    target: [-27, 1, 9], yaw: -18, pitch: 36, span: [44, 21],
+    labels: { ...LABELS, queue: { at: beside(-6, 1), dx: 4, dy: 10, text: 'below' }, prefill: { at: beside(9, 1), dx: 14, dy: 8, text: 'below' } },
   },
+  /** Turned towards the traffic, so that toll, ramp and deck stand above each other in a narrow picture. */
   phone: {
-    target: [-4, 2, 4], yaw: -34, pitch: 38, span: [54, 50],
-    labels: {
-      queue: { at: [-26, 0, 18], dx: 10, dy: 0, side: 'right' },
-      prefill: { at: [-8, 2, 4], dx: 30, dy: 0, side: 'right' },
-      decode: { at: [-12, 5, -14], dx: -40, dy: -90, side: 'right' },
-    },
+    target: [-3, 1, 2], yaw: -36, pitch: 38, span: [50, 49],
+    labels: { ...LABELS, decode: { at: beside(RAMP - 4, -0.5), dx: 0, dy: -8, text: 'above' }, prefill: { at: beside(RAMP * 0.45, 1), dx: 12, dy: 0, text: 'below' }, queue: { at: beside(1, 1), dx: 4, dy: 0, text: 'below' } },
   },
 }

@@ -39,9 +39,8 @@ export interface TraceIndex {
   tracks: Track[]
   byId: Map<number, Track>
   blockSize: number
-  /** Sum and number of the steps' durations, for the pace of what has no time of its own. */
-  stepMs: number
-  steps: number
+  /** Duration of the first step, ms; NaN before it: the pace of what has no time of its own. */
+  firstStep: number
   /** Goes up with every change. */
   version: number
 }
@@ -74,7 +73,7 @@ export function indexTrace(trace: Trace): TraceIndex {
 
 function emptyIndex(blockSize: number): Growing {
   const nothing = () => ({ count: 0, last: undefined })
-  return { tracks: [], byId: new Map(), blockSize, stepMs: 0, steps: 0, version: 0, seen: { requests: nothing(), events: nothing(), steps: nothing() } }
+  return { tracks: [], byId: new Map(), blockSize, firstStep: NaN, version: 0, seen: { requests: nothing(), events: nothing(), steps: nothing() } }
 }
 
 /** True when everything in the index is also at the beginning of the Trace. */
@@ -101,8 +100,7 @@ function extend(index: Growing, trace: Trace): void {
     index.byId.set(record.id, track)
   }
   for (const step of steps) {
-    index.stepMs += step.duration
-    index.steps++
+    if (Number.isNaN(index.firstStep)) index.firstStep = step.duration
     for (const { request, tokens, context } of step.batch) {
       const shares = index.byId.get(request)?.shares
       if (shares) insert(shares, { start: step.start, end: step.start + step.duration, tokens, context }, (s) => s.start)
@@ -212,8 +210,10 @@ export function producedAt(track: Track, stint: Stint, t: number): number {
   const whole = here - stint.before - 1
   if (next === undefined || t >= stint.until || next > stint.until) return whole
   const last = track.tokens[here - 1]!
-  const share = track.shares[countUpTo(track.shares, next, startOf) - 1]
-  const from = share && share.start < next ? Math.max(last, share.start) : last
+  // The client sees the step's work as much later as the token is on its way.
+  const back = track.record.network?.back ?? 0
+  const share = track.shares[countUpTo(track.shares, next - back - 1e-9, startOf) - 1]
+  const from = share ? Math.max(last, share.start + back) : last
   if (t <= from) return whole
   // Several tokens may come at once (a verified draft).
   return whole + (countUpTo(track.tokens, next, itself) - here) * ((t - from) / (next - from))
@@ -225,4 +225,11 @@ export function speedAt(track: Track, t: number): number {
   if (here < 1) return 0
   const gap = track.tokens[here]! - track.tokens[here - 1]!
   return gap > 0 ? 1000 / gap : 0
+}
+
+/** Time of the last step that worked for the request, or its mean time between tokens; undefined where neither is known. */
+export function lastPace({ shares, tokens }: Track): number | undefined {
+  const share = shares[shares.length - 1]
+  if (share) return share.end - share.start
+  return tokens.length > 1 ? (tokens[tokens.length - 1]! - tokens[0]!) / (tokens.length - 1) : undefined
 }

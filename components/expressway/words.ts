@@ -27,7 +27,7 @@ export interface Sublines {
 
 export function sublines(scene: Scene | undefined): Sublines {
   if (!scene) return { queue: '', prefill: '', decode: '' }
-  const { counts, cars, longestWait } = scene
+  const { counts, cars, longestWait, lastPrefill } = scene
   const climbing = cars.filter((car) => car.phase === 'prefill')
   const decoding = cars.filter((car) => car.phase === 'decode')
   const computed = climbing.reduce((n, car) => n + Math.floor(car.kvTokens), 0)
@@ -35,7 +35,7 @@ export function sublines(scene: Scene | undefined): Sublines {
   const perToken = speeds.reduce((ms, car) => ms + 1000 / car.speed, 0) / speeds.length
   return {
     queue: counts.waiting === 0 ? 'nobody waits' : `${counts.waiting} waiting, ${milliseconds(longestWait)}`,
-    prefill: counts.prefill === 0 ? '' : `${requests(counts.prefill)}, ${computed} tokens in`,
+    prefill: counts.prefill > 0 ? `${requests(counts.prefill)}, ${computed} tokens in` : lastPrefill ? `${lastPrefill.tokens} tokens in ${milliseconds(lastPrefill.ms)}` : '',
     decode: counts.decode === 0 ? '' : speeds.length === 0 ? requests(counts.decode) : `${requests(counts.decode)}, ${milliseconds(perToken)} a token`,
   }
 }

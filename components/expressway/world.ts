@@ -9,12 +9,12 @@ import type { Vec3 } from './project'
 const GROUND_Y = 0.35
 const DECK_Y = 5
 /** Where the toll's stop line is, and which way it faces (degrees from +x towards −z). */
-const TOLL = { x: -29, z: 12, heading: 20 }
+const TOLL = { x: -29, z: 10.5, heading: 14 }
 /** Where the ramp has become the deck. */
-const MERGED = { x: 4, z: -9 }
+const MERGED = { x: 5, z: -9 }
 const APPROACH = 44
 /** Length of deck on which output tokens are counted, and the road beyond it. */
-export const DECK = 44
+export const DECK = 42
 const BEYOND = 30
 const BACK = 60
 
@@ -22,7 +22,11 @@ const BACK = 60
 const PITCH = { toll: 3.1, ramp: 1.75, deck: 2.7 }
 /** From the outer lanes' middle to the edge of the road. */
 const VERGE = { toll: 1.7, ramp: 1.15, deck: 1.7 }
+/** Share of the ramp that climbs; the rest lies level beside the deck and merges. */
+const CLIMB = 0.58
 const SLAB = 0.7
+/** Height of the beam on top of a pair of pillars. */
+const HEAD = 0.6
 /** Gates of the toll; every lane of the road leads through one. */
 export const GATES = 3
 /** From the stop line to the barrier. */
@@ -65,7 +69,8 @@ function layOut(): number {
   const length = [0]
   for (let i = 1; i < plan.length; i++) length.push(length[i - 1]! + Math.hypot(plan[i]![0] - plan[i - 1]![0], plan[i]![1] - plan[i - 1]![1]))
   const ramp = length[plan.findIndex(([x, z]) => x >= MERGED.x && z === MERGED.z)]! - APPROACH
-  const climb = (s: number) => GROUND_Y + (DECK_Y - GROUND_Y) * smooth((s - 5) / (ramp * 0.84 - 5))
+  // Up at deck height where its far edge meets the deck.
+  const climb = (s: number) => GROUND_Y + (DECK_Y - GROUND_Y) * smooth((s - 4) / (ramp * CLIMB - 4))
   for (let s = 0, i = 0; s <= APPROACH + ramp + DECK + BEYOND; s += STEP) {
     while (i < plan.length - 2 && length[i + 1]! < s) i++
     const [x0, z0] = plan[i]!
@@ -105,7 +110,7 @@ export function poseAt(station: number, offset = 0): Pose {
 
 /** A value that is one thing at the toll, another on the ramp, a third on the deck. */
 function alongRoad(v: { toll: number; ramp: number; deck: number }, s: number): number {
-  return v.toll + (v.ramp - v.toll) * smooth((s - 4) / 10) + (v.deck - v.ramp) * smooth((s - RAMP + 14) / 14)
+  return v.toll + (v.ramp - v.toll) * smooth((s - 4) / 10) + (v.deck - v.ramp) * smooth((s - RAMP + 14) / 16)
 }
 
 /** Offset to the right of lane `lane` of `lanes` (a multiple of GATES; 0 is the far one). */
@@ -170,26 +175,28 @@ export function worldOf(lanes: number): World {
 const at = (station: number, offset: number): Vec3 => poseAt(station, offset).position
 
 function build(lanes: number): World {
-  const deckHalf = halfWidth(RAMP + 1)
+  const deckHalf = halfWidth(RAMP + 4)
   const nearZ = MERGED.z + deckHalf
   const farZ = MERGED.z - deckHalf
 
-  const left: Vec3[] = []
-  const right: Vec3[] = []
-  let gore = MERGED.x
-  let merged = MERGED.x
-  for (let s = -APPROACH; s <= RAMP; s += 0.5) {
-    const l = at(s, -halfWidth(s))
-    const r = at(s, halfWidth(s))
-    if (l[2] >= nearZ) {
-      left.push(l)
-      gore = l[0]
+  // Each edge of the ramp ends where it meets the deck's near edge.
+  const edge = (side: number): Vec3[] => {
+    const points: Vec3[] = []
+    for (let s = -APPROACH; s <= RAMP + 6; s += 0.5) {
+      const next = at(s, side * halfWidth(s))
+      const last = points[points.length - 1]
+      if (last && next[2] <= nearZ) {
+        const f = (last[2] - nearZ) / (last[2] - next[2])
+        return [...points, [last[0] + (next[0] - last[0]) * f, DECK_Y, nearZ]]
+      }
+      points.push(next)
     }
-    right.push(r)
-    merged = r[0]
+    return [...points, [MERGED.x, DECK_Y, nearZ]]
   }
-  left.push([gore + 0.1, DECK_Y, nearZ])
-  right.push([merged + 0.1, DECK_Y, nearZ])
+  const left = edge(-1)
+  const right = edge(1)
+  const gore = left[left.length - 1]![0]
+  const merged = right[right.length - 1]![0]
 
   const from = MERGED.x - BACK
   const to = MERGED.x + DECK + BEYOND
@@ -198,7 +205,7 @@ function build(lanes: number): World {
     const boundary = (s: number) => (g - GATES / 2) * alongRoad(PITCH, s)
     for (let s = 8; s < RAMP - 2; s += 2.6) marks.push([at(s, boundary(s)), at(s + 0.65, boundary(s + 0.65)), at(s + 1.3, boundary(s + 1.3))])
     for (let s = -APPROACH + 18; s < -3; s += 2.6) marks.push([at(s, boundary(s)), at(s + 1.3, boundary(s + 1.3))])
-    const z = MERGED.z + boundary(RAMP + 1)
+    const z = MERGED.z + boundary(RAMP + 4)
     for (let x = from; x < to; x += 3.4) {
       // Where the ramp's traffic crosses, its own marks lead.
       if (x > gore - 1 && x < MERGED.x - 1) continue
@@ -209,12 +216,12 @@ function build(lanes: number): World {
   const pillars: Box[] = []
   for (let x = from + 4; x < to; x += 11) {
     for (const z of [MERGED.z - deckHalf * 0.55, MERGED.z + deckHalf * 0.55]) {
-      pillars.push({ foot: [x, 0, z], hx: 1, hz: 0, long: 0.45, wide: 0.45, high: DECK_Y - SLAB })
+      pillars.push({ foot: [x, 0, z], hx: 1, hz: 0, long: 0.45, wide: 0.45, high: DECK_Y - SLAB - HEAD })
     }
+    pillars.push({ foot: [x, DECK_Y - SLAB - HEAD, MERGED.z], hx: 1, hz: 0, long: 0.55, wide: deckHalf * 0.86, high: HEAD })
   }
-  for (let s = RAMP * 0.42; s < RAMP - 12; s += 5.5) {
+  for (let s = RAMP * 0.34; s < RAMP * CLIMB - 1; s += 4.6) {
     const { position, hx, hz } = poseAt(s)
-    if (position[1] < 1.6) continue
     pillars.push({ foot: [position[0], 0, position[2]], hx, hz, long: 0.4, wide: halfWidth(s) * 0.5, high: position[1] - SLAB })
   }
 
@@ -236,9 +243,10 @@ function build(lanes: number): World {
   const gantry = { far: at(2.6, -reach), near: at(2.6, reach), hx: gate.hx, hz: gate.hz, height: 3.6 }
 
   const trees: Tree[] = [
-    [-22, -12, 1], [-18.5, -14, 0.78], [-46, -2, 1.1], [-42.5, -4.4, 0.8], [-28, -1, 0.75],
-    [14, 12, 1], [17.4, 13.6, 0.74], [-3, 21, 0.85], [30, 9, 0.9], [40, 14, 1.05], [-12, 27, 1], [-1, 34, 0.7], [22, 25, 0.8],
-    [12, -25, 0.9], [34, -27, 0.8],
+    // Behind the deck, in the corner between it and the plaza, and on the open ground before it.
+    [25, -27, 0.9], [28, -25, 0.7], [44, -28, 0.85],
+    [-33, -1.5, 0.95], [-30.6, 0.6, 0.7], [-46, -1, 1],
+    [18, 13, 1], [21, 14.6, 0.74], [37, 8, 0.9], [5, 24, 0.8], [31, 20, 0.85], [33.4, 22, 0.66], [48, 18, 0.9], [14, 33, 0.9],
   ].map(([x, z, size]) => ({ foot: [x!, 0, z!] as Vec3, size: size! }))
 
   return {
