@@ -17,9 +17,9 @@ import { packedRow } from '$engine/runner/webgpu/packing'
 import { largestDifference, NO_LOAD, randomFloats, runKernel, testDevice, type Data } from './webgpu-harness'
 
 const EPSILON = 1e-5
-/** Awkward on purpose: an odd number of pairs, columns that fill no tile, more than one 32- or 64-tile of rows. */
-const ODD: { pairs: number; columns: number }[] = [{ pairs: 37, columns: 20 }, { pairs: 7, columns: 300 }]
-const TOKENS = [1, 6, 67]
+/** Awkward on purpose: odd and even numbers of pairs, columns that fill no tile, more than one 32- or 64-tile of rows. */
+const ODD: { pairs: number; columns: number }[] = [{ pairs: 37, columns: 20 }, { pairs: 8, columns: 300 }]
+const TOKENS = [1, 8, 67]
 
 /** Every way, at every token count: ways are correct beyond the counts they are chosen for, except those for one token a layer. */
 function everyWay(use: MatmulUse, body: (kernel: Kernel<MatmulShape>) => Promise<void>): void {
