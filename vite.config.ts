@@ -84,6 +84,8 @@ export default defineConfig({
       },
       {
         extends: true,
+        // Known beforehand: a dependency found half-way reloads the page under the tests.
+        optimizeDeps: { include: ['axe-core', 'comlink', 'katex', 'lucide'] },
         test: {
           name: 'gpu',
           include: ['tests/gpu/**/*.test.ts'],
