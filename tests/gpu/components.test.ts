@@ -18,7 +18,7 @@ import { labelWidth } from '$components/motif/labels'
 let mounted: ReturnType<typeof mount>[] = []
 
 /** Mounts on a fresh element of the page. */
-function show<P extends Record<string, unknown>>(component: Component<P, object, string>, props: P, style = ''): HTMLElement {
+function show<P extends Record<string, unknown>>(component: Component<P, object, string>, props: NoInfer<P>, style = ''): HTMLElement {
   const target = document.createElement('div')
   target.style.cssText = style
   document.body.append(target)
