@@ -28,9 +28,14 @@ export interface Trouble {
   strangers: string[]
 }
 
+export interface VisitOptions extends BrowserContextOptions {
+  /** Come as somebody who has never been here, whose device is yet to be measured. */
+  firstVisit?: boolean
+}
+
 export interface Deck {
   /** Opens an address relative to the site: '?runner=wasm#/05_latency_components'. */
-  open(path?: string, options?: BrowserContextOptions): Promise<Page>
+  open(path?: string, options?: VisitOptions): Promise<Page>
   /** Trouble of all pages opened by this test so far. */
   trouble: Trouble
   site: string
@@ -47,8 +52,10 @@ export const test = base.extend<{ deck: Deck }>({
     await use({
       site,
       trouble,
-      async open(path = '', options = {}) {
-        const context = await (await browser()).newContext({ viewport: WIDE, ...options })
+      async open(path = '', { firstVisit = false, ...options } = {}) {
+        const visitor = inject('visitor')
+        const storageState = firstVisit || !visitor ? undefined : visitor
+        const context = await (await browser()).newContext({ viewport: WIDE, storageState, ...options })
         contexts.push(context)
         const page = await context.newPage()
         page.on('pageerror', (error) => trouble.errors.push(error.message))
