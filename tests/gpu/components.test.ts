@@ -1,6 +1,6 @@
 import '$theme/index.css'
 import axe from 'axe-core'
-import { flushSync, mount, unmount, type Component } from 'svelte'
+import { flushSync, mount, unmount, type Component, type ComponentProps } from 'svelte'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { page, userEvent } from 'vitest/browser'
 import Choice from '$components/controls/Choice.svelte'
@@ -18,7 +18,8 @@ import { labelWidth } from '$components/motif/labels'
 let mounted: ReturnType<typeof mount>[] = []
 
 /** Mounts on a fresh element of the page. */
-function show<P extends Record<string, unknown>>(component: Component<P, object, string>, props: NoInfer<P>, style = ''): HTMLElement {
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any component: its props are inferred from it
+function show<C extends Component<any, object, string>>(component: C, props: ComponentProps<C>, style = ''): HTMLElement {
   const target = document.createElement('div')
   target.style.cssText = style
   document.body.append(target)
