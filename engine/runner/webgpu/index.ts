@@ -118,22 +118,27 @@ export class WebGpuRunner implements Runner {
       timestamps: opened.timestamps,
       limits: opened.limits,
     }
+    // attention/row starts rows · heads / 4 workgroups, embed a line of them a row; neither folds its grid.
     const mostTokens = Math.floor((4 * opened.limits.maxComputeWorkgroupsPerDimension) / Math.max(4, model.config.heads))
     if (limits.tokens > mostTokens) throw new RunnerError(`${limits.tokens} tokens a step are more than the ${mostTokens} this graphics card can start at once.`, 'unsupported')
 
     const { memory, free, bytes } = await allocate(device, model, limits)
-    const s = sizes(model, limits)
-    const { positions } = s
-    device.queue.writeBuffer(memory.angles, 0, angleTable(model.config, positions))
-    await loadWeights(device, model, memory)
-    const forward = await Forward.build(device, traits, model.config, memory)
-    const writer = new BatchWriter(device.queue, memory, model.config, limits, s, forward.tiles)
-    // Profiling wants a pass a dispatch: seven a layer cover a mixed batch, and a step has few turns of logits.
-    const passes = profiling ? Math.min(2048, 7 * model.config.layers + 64) : limits.chain
-    const times = opened.timestamps ? new PassTimes(device, passes) : undefined
-    const resultBytes = limits.chain * limits.sequences * 4
-    const ring = new ReadbackRing(device, resultBytes + (times ? PassTimes.bytes(passes) : 0), RING)
-    return new WebGpuRunner(model, opened, limits, memory, free, bytes, forward, writer, ring, times, profiling, resultBytes, s.logitRows)
+    try {
+      const s = sizes(model, limits)
+      device.queue.writeBuffer(memory.angles, 0, angleTable(model.config, s.positions))
+      await loadWeights(device, model, memory)
+      const forward = await Forward.build(device, traits, model.config, memory)
+      const writer = new BatchWriter(device.queue, memory, model.config, limits, s, forward.tiles)
+      // Profiling wants a pass a dispatch: seven a layer cover a mixed batch, and a step has few turns of logits.
+      const passes = profiling ? Math.min(2048, 7 * model.config.layers + 64) : limits.chain
+      const times = opened.timestamps ? new PassTimes(device, passes) : undefined
+      const resultBytes = limits.chain * limits.sequences * 4
+      const ring = new ReadbackRing(device, resultBytes + (times ? PassTimes.bytes(passes) : 0), RING)
+      return new WebGpuRunner(model, opened, limits, memory, free, bytes, forward, writer, ring, times, profiling, resultBytes, s.logitRows)
+    } catch (cause) {
+      free()
+      throw cause
+    }
   }
 
   /** Executes a batch. Throws RunnerError: 'bad-batch', 'device-lost', 'disposed', 'out-of-memory' or 'unsupported' (the driver's complaint). */

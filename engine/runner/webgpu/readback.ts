@@ -13,6 +13,7 @@ export interface ReadbackSlot {
 export class ReadbackRing {
   private readonly free: ReadbackSlot[]
   private readonly waiting: ((slot: ReadbackSlot) => void)[] = []
+  private destroyed = false
 
   constructor(private readonly device: GPUDevice, bytes: number, count: number) {
     this.free = Array.from({ length: count }, (_, i) => ({
@@ -29,6 +30,7 @@ export class ReadbackRing {
   give(slot: ReadbackSlot): void {
     const next = this.waiting.shift()
     if (next) next(slot)
+    else if (this.destroyed) destroySlot(slot)
     else this.free.push(slot)
   }
 
@@ -41,10 +43,14 @@ export class ReadbackRing {
     return slot.logits
   }
 
+  /** Slots still out are destroyed when they come back. */
   destroy(): void {
-    for (const { results, logits } of this.free) {
-      results.destroy()
-      logits?.destroy()
-    }
+    this.destroyed = true
+    this.free.splice(0).forEach(destroySlot)
   }
+}
+
+function destroySlot({ results, logits }: ReadbackSlot): void {
+  results.destroy()
+  logits?.destroy()
 }

@@ -1,4 +1,4 @@
-import { type DeviceTraits } from '../device'
+import type { DeviceTraits } from '../device'
 import { kernel, type Grid, type Kernel, type Load } from '../kernel'
 import stepWgsl from './step.wgsl?raw'
 import rowWgsl from './matmul-row.wgsl?raw'
