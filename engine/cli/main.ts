@@ -1,11 +1,13 @@
+import * as fit from './fit'
 import * as generate from './generate'
 import * as score from './score'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { generate, score }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { fit, generate, score }
 
 const HELP = `expressway COMMAND [options]
 
+  fit        the step cost of a server, from its request log
   generate   continue a text, and say how long it took
   score      how well a model predicts a text
 

@@ -1,6 +1,6 @@
 import { hardware, type Hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
-import type { StepCost } from './step-cost'
+import type { StepCost } from '../serving/step-cost'
 
 export interface RooflineOptions {
   hardware: string

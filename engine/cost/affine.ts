@@ -1,15 +1,5 @@
+import type { StepCost } from '../serving/step-cost'
 import type { Provenance } from '../trace/provenance'
-
-/**
- * How long a step takes on some machine, as a function of four numbers and nothing else:
- * n decoding sequences, S = Σ of their contexts, p prefill tokens, and Σ chunk × context of the
- * prefill chunks (each prefill token's look back, chunk's own half included).
- */
-export interface StepCost {
-  /** Milliseconds. */
-  step(decodes: number, context: number, prefill: number, prefillContext: number): number
-  readonly provenance: Provenance
-}
 
 /** The five numbers that explain a vLLM server (REFERENCE §2): t = a + b·n + c·S + d·p + e·Σ(chunk × context). */
 export interface AffineCosts {
