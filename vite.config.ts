@@ -58,12 +58,14 @@ export default defineConfig({
   root,
   // Relative addresses: the built site works under any path.
   base: './',
+  // What is not there is a 404, not the deck's page under another name.
+  appType: 'mpa',
   plugins: [isolated(), kernels(), svelte(), models()],
   resolve: {
     alias: Object.fromEntries(['assets', 'components', 'engine', 'slides', 'theme'].map((name) => [`$${name}`, join(root, name)])),
   },
   assetsInclude: ['**/*.wasm'],
-  worker: { format: 'es' },
+  worker: { format: 'es', rolldownOptions: { checks: { bundlerTimings: false } } },
   server: { watch: { ignored: ['**/dist/**', '**/.cache/**', '**/tests/e2e/results/**', '**/*.py', '**/*.pt'] } },
   build: {
     target: 'esnext',

@@ -50,11 +50,11 @@ function downloadFromPlaywright(say) {
   say('No installed Chrome or Chromium: downloading the one of Playwright …')
   const cli = join(root, 'node_modules/playwright/cli.js')
   const run = (/** @type {string[]} */ args) => spawnSync(process.execPath, [cli, ...args], {
-    stdio: ['ignore', 'ignore', 'inherit'], timeout: 5 * 60_000,
-    env: { ...process.env, PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT: '15000' },
-  }).status === 0
-  if (!run(['install', '--no-shell', 'chromium'])) {
-    say('That did not work.')
+    encoding: 'utf8', timeout: 5 * 60_000, env: { ...process.env, PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT: '15000' },
+  })
+  const { status, stdout, stderr } = run(['install', '--no-shell', 'chromium'])
+  if (status !== 0) {
+    say(`That did not work: ${(stdout + stderr).split('\n').find((line) => /error/i.test(line)) ?? 'it took too long'}`)
     return false
   }
   // Its libraries: best effort, a browser that lacks some says so when it is started.

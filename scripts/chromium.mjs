@@ -38,7 +38,7 @@ function playwrightBrowsers() {
   if (!existsSync(folder)) return []
   const revision = (/** @type {string} */ name) => Number(name.slice('chromium-'.length))
   const inside = ['chrome-linux/chrome', 'chrome-linux64/chrome', 'chrome-win/chrome.exe', 'chrome-win64/chrome.exe',
-    'chrome-mac/Chromium.app/Contents/MacOS/Chromium', 'chrome-mac-arm64/Google Chrome for Testing.app/Contents/MacOS/Google Chrome for Testing']
+    'chrome-mac/Chromium.app/Contents/MacOS/Chromium', ...['chrome-mac-arm64', 'chrome-mac-x64'].map((folder) => `${folder}/Google Chrome for Testing.app/Contents/MacOS/Google Chrome for Testing`)]
   return readdirSync(folder)
     .filter((name) => /^chromium-\d+$/.test(name))
     .sort((a, b) => revision(b) - revision(a))
