@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 import type { Trace } from '$engine/trace/trace'
+import { heightAt, placeCurveLabels, touches } from '$components/charts/curves'
 import { stackDots } from '$components/charts/dots'
 import { roundLogRange, scaleFor, tickText, ticksFor, type AxisSpec } from '$components/charts/frame'
 import { overlap, placePointLabels } from '$components/charts/points'
@@ -182,4 +183,40 @@ test('a timeline has a row a request in order of arrival, cut at the playhead', 
     { request: 3, finished: false, stages: [{ kind: 'queue', start: 50, end: 55 }] },
   ])
   expect(timelineRows(trace, 60)[0]!.finished).toBe(true)
+})
+
+describe('names on curves', () => {
+  const bounds = { left: 0, right: 1000, top: 0, bottom: 500 }
+  const curve = (f: (x: number) => number) => Array.from({ length: 101 }, (_, i) => ({ x: i * 10, y: f(i * 10) }))
+
+  test('a polyline is found in a box it crosses between two of its points', () => {
+    const line = [{ x: 0, y: 0 }, { x: 100, y: 100 }]
+    expect(touches(line, { left: 40, right: 60, top: 45, bottom: 55 })).toBe(true)
+    expect(touches(line, { left: 40, right: 60, top: 70, bottom: 90 })).toBe(false)
+    expect(touches(line, { left: 120, right: 160, top: 100, bottom: 140 })).toBe(false)
+    expect(heightAt(line, 25)).toBe(25)
+    expect(heightAt(line, 101)).toBeUndefined()
+  })
+
+  test('each name stands clear of all curves, of other names and of the edges', () => {
+    const curves = [
+      { points: curve((x) => 480 - 40000 / (1080 - x)), width: 130 },
+      { points: curve((x) => 480 - 20000 / (1080 - x)), width: 120 },
+      { points: curve((x) => 450 - 0.1 * x), width: 100 },
+      { points: curve((x) => 100 + 30 * Math.sin(x / 90)), width: 90 },
+    ]
+    const labels = placeCurveLabels(curves, bounds)
+    const boxes = labels.map((l, i) => ({ left: l.x - curves[i]!.width / 2, right: l.x + curves[i]!.width / 2, top: l.y - 14, bottom: l.y + 4 }))
+    for (const [i, box] of boxes.entries()) {
+      expect(labels[i]!.clear).toBe(true)
+      expect(box.left >= 0 && box.right <= 1000 && box.top >= 0 && box.bottom <= 500).toBe(true)
+      // Independent of the placing: the curve is walked pixel by pixel.
+      for (const c of curves)
+        for (let x = Math.ceil(box.left); x <= box.right; x++) {
+          const y = heightAt(c.points, x)
+          expect(y === undefined || y < box.top || y > box.bottom).toBe(true)
+        }
+      for (const [j, other] of boxes.entries()) if (i !== j) expect(overlap(box, other)).toBe(false)
+    }
+  })
 })
