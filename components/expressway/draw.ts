@@ -1,13 +1,19 @@
 import { project, type Projection, type Vec3 } from './project'
 import type { Car, Scene } from './scene'
-import { laneOffset, poseAt, RAMP, type Box, type Pose, type Tree, type World } from './world'
+import { laneOffset, poseAt, STRAIGHT, type Box, type Pose, type Tree, type World } from './world'
 
 /** Where the sun puts a shadow: units aside for each unit of height. */
 const SUN = { x: 0.42, z: 0.16 }
 
 type Point = [x: number, y: number]
 
-const n = (v: number) => Math.round(v * 10) / 10
+/**
+ * Pictures are drawn in eighths of a pixel, so that paths are made of whole numbers: a third of the text and of
+ * the time of decimals. Hand a viewport and a zoom of FINE times their size to projection().
+ */
+export const FINE = 8
+
+const n = Math.round
 const close = (points: Point[]) => (points.length ? `M${points.map(([x, y]) => `${n(x)} ${n(y)}`).join('L')}Z` : '')
 const open = (points: Point[]) => (points.length ? `M${points.map(([x, y]) => `${n(x)} ${n(y)}`).join('L')}` : '')
 
@@ -20,8 +26,8 @@ export class Frame {
   readonly rx: number
   readonly ry: number
   readonly uy: number
-  readonly ox: number
-  readonly oy: number
+  ox: number
+  oy: number
   /** Is the right side, and is the rear, turned towards the camera? */
   readonly seesRight: boolean
   readonly seesRear: boolean
@@ -44,9 +50,15 @@ export class Frame {
     return [this.ox + f * this.fx + r * this.rx, this.oy + f * this.fy + r * this.ry + u * this.uy]
   }
 
+  /** Drives straight on (or, negative, back). */
+  move(by: number): void {
+    this.ox += by * this.fx
+    this.oy += by * this.fy
+  }
+
   /** Maps (forward, right) on the road to the picture: what lies flat is drawn in units of the world. */
   get matrix(): string {
-    const k = (v: number) => Math.round(v * 1000) / 1000
+    const k = (v: number) => Math.round(v * 100) / 100
     return `matrix(${k(this.fx)} ${k(this.fy)} ${k(this.rx)} ${k(this.ry)} ${n(this.ox)} ${n(this.oy)})`
   }
 }
@@ -69,6 +81,38 @@ function boxFaces(m: Frame, f0: number, f1: number, r0: number, r1: number, u0: 
     top: close([m.at(g0, r0 + taper, u1), m.at(g1, r0 + taper, u1), m.at(g1, r1 - taper, u1), m.at(g0, r1 - taper, u1)]),
     side: close([m.at(f0, r, u0), m.at(f1, r, u0), m.at(g1, rTop, u1), m.at(g0, rTop, u1)]),
     end: close([m.at(f, r0, u0), m.at(f, r1, u0), m.at(fTop, r1 - taper, u1), m.at(fTop, r0 + taper, u1)]),
+  }
+}
+
+/** A box as three paths that begin anywhere: many alike differ in their first point only. */
+class Stamp {
+  private readonly top: string
+  private readonly side: string
+  private readonly end: string
+  private readonly dx: number
+  private readonly dy: number
+  private readonly ex: number
+  private readonly ey: number
+
+  constructor(m: Frame, private readonly f0: number, f1: number, private readonly wide: number, private readonly u0: number, private readonly u1: number) {
+    const [lx, ly] = [n((f1 - f0) * m.fx), n((f1 - f0) * m.fy)]
+    const [wx, wy] = [n(2 * wide * m.rx), n(2 * wide * m.ry)]
+    const h = n((u1 - u0) * m.uy)
+    this.top = `l${lx} ${ly}l${wx} ${wy}l${-lx} ${-ly}Z`
+    this.side = `l${lx} ${ly}l0 ${h}l${-lx} ${-ly}Z`
+    this.end = `l${wx} ${wy}l0 ${h}l${-wx} ${-wy}Z`
+    ;[this.dx, this.dy] = m.seesRight ? [wx, wy] : [0, 0]
+    ;[this.ex, this.ey] = m.seesRear ? [0, 0] : [lx, ly]
+  }
+
+  /** Adds the box to the paths, standing where the frame stands. */
+  print(m: Frame, to: Faces): void {
+    const x = n(m.ox + this.f0 * m.fx - this.wide * m.rx)
+    const y = n(m.oy + this.f0 * m.fy - this.wide * m.ry + this.u1 * m.uy)
+    const h = n((this.u1 - this.u0) * m.uy)
+    to.top += `M${x} ${y}${this.top}`
+    to.side += `M${x + this.dx} ${y + this.dy - h}${this.side}`
+    to.end += `M${x + this.ex} ${y + this.ey - h}${this.end}`
   }
 }
 
@@ -117,8 +161,9 @@ export interface WorldDrawing {
   marks: string
   /** Kerbs by the phase they lead; `join` runs from the ramp's into the deck's. */
   kerbs: { queue: string; prefill: string; decode: string; join: string }
-  /** The surface's tint along the way from the plaza to the deck, and the kerb's colour where it becomes the deck's. */
+  /** The surface's tint from the plaza to the ramp, and from the ramp to the deck; the kerb's colour where it becomes the deck's. */
   fade: Gradient
+  blend: Gradient
   join: Gradient
   /** The deck's kerbs come out of the distance. */
   arrive: Gradient
@@ -189,7 +234,8 @@ export function drawWorld(p: Projection, world: World): WorldDrawing {
       decode: kerb(deck.far) + kerb([deckFrom, [gore, y, nearZ]]),
       join: kerb([...rampRight, deckTo]),
     },
-    fade: gradient([-3, 5, RAMP * 0.6, RAMP * 0.93].map((s) => P(poseAt(s).position))),
+    fade: gradient([-3, 6].map((s) => P(poseAt(s).position))),
+    blend: across(nearZ + 6, nearZ + 0.2),
     join: gradient([P([merged - 7, y, nearZ]), P([merged + 7, y, nearZ])]),
     arrive: gradient([P([gore - 34, y, nearZ]), P([gore, y, nearZ])]),
     stopLines: world.stopLines.map(([a, b]) => open([P(a), P(b)])).join(''),
@@ -215,6 +261,14 @@ export function drawWorld(p: Projection, world: World): WorldDrawing {
         }
       }),
     },
+  }
+
+  /** From one line along the deck to another, whose picture it runs square to. */
+  function across(fromZ: number, toZ: number): Gradient {
+    const [a, b, along] = [P([0, y, fromZ]), P([0, y, toZ]), P([1, y, fromZ])]
+    const [ex, ey] = [along[0] - a[0], along[1] - a[1]]
+    const d = ((b[0] - a[0]) * -ey + (b[1] - a[1]) * ex) / (ex * ex + ey * ey)
+    return { from: a, to: [a[0] - ey * d, a[1] + ex * d], stops: [0, 1] }
   }
 
   function gradient(points: Point[]): Gradient {
@@ -273,26 +327,30 @@ export function drawCar(p: Projection, scene: Scene, car: Car): CarDrawing {
   const wheel = (f: number) => close(Array.from({ length: 10 }, (_, i) => m.at(q(f) + 0.3 * k * Math.cos((i / 5) * Math.PI), r, 0.3 * k + 0.3 * k * Math.sin((i / 5) * Math.PI))))
   const lamp = (f: number, r0: number, r1: number) => close([m.at(q(f), r0 * k, 0.56 * k), m.at(q(f), r1 * k, 0.56 * k), m.at(q(f), r1 * k, 0.78 * k), m.at(q(f), r0 * k, 0.78 * k)])
 
-  // The trailer follows the road: each box has its own heading.
+  // The trailer follows the road: each box has its own heading, until the road is straight.
   const boxes: Faces = { top: '', side: '', end: '' }
-  let ghost = ''
+  const ghost: Faces = { top: '', side: '', end: '' }
   const exact = car.trailerBlocks - 1 + car.lastFill
   const step = layout.blockLength * layout.blocksPerBox
   const slit = Math.min(0.1 * k, 0.24 * step)
   const from = car.station - layout.carLength - layout.hitch
-  const count = car.trailerBlocks > 0 ? Math.ceil(car.trailerBlocks / layout.blocksPerBox) : 0
+  const count = Math.ceil(car.trailerBlocks / layout.blocksPerBox)
+  const size = [0.6 * k, 0.3 * k, 1.06 * k] as const
+  let frame: Frame | undefined
+  let stamp: Stamp | undefined
   for (let i = 0; i < count; i++) {
-    const whole = Math.min(1, exact / layout.blocksPerBox - i)
     const s = from - i * step
-    const frame = new Frame(p, poseAt(s - step / 2, offset(s)))
-    const rear = step / 2 - step * Math.max(0.08, whole)
-    const faces = boxFaces(frame, rear + slit / 2, step / 2 - slit / 2, -0.6 * k, 0.6 * k, 0.3 * k, 1.06 * k)
-    boxes.top += faces.top
-    boxes.side += faces.side
-    boxes.end += faces.end
-    if (whole < 1) {
-      const rest = boxFaces(frame, -step / 2 + slit / 2, step / 2 - slit / 2, -0.6 * k, 0.6 * k, 0.3 * k, 1.06 * k)
-      ghost = rest.top + rest.side + rest.end
+    const straight = s - step > STRAIGHT && frame !== undefined && stamp !== undefined
+    if (straight) frame!.move(-step)
+    else {
+      frame = new Frame(p, poseAt(s - step / 2, offset(s)))
+      stamp = new Stamp(frame, -step / 2 + slit / 2, step / 2 - slit / 2, ...size)
+    }
+    const whole = Math.min(1, exact / layout.blocksPerBox - i)
+    if (whole === 1) stamp!.print(frame!, boxes)
+    else {
+      stamp!.print(frame!, ghost)
+      new Stamp(frame!, step / 2 - step * Math.max(0.08, whole) + slit / 2, step / 2 - slit / 2, ...size).print(frame!, boxes)
     }
   }
   const end = count > 0 ? from - count * step : car.station - layout.carLength
@@ -307,7 +365,7 @@ export function drawCar(p: Projection, scene: Scene, car: Car): CarDrawing {
   return {
     shadow: close(outline(0.04 * k)),
     penumbra: close(outline(0.26 * k)),
-    bed, boxes, ghost, body, glass,
+    bed, boxes, ghost: ghost.end + ghost.side + ghost.top, body, glass,
     roof: roof.side + roof.end + roof.top,
     wheels: wheel(-0.55) + wheel(-1.95),
     tail: m.seesRear ? lamp(-2.52, -0.56, -0.28) + lamp(-2.52, 0.28, 0.56) : '',
@@ -315,6 +373,26 @@ export function drawCar(p: Projection, scene: Scene, car: Car): CarDrawing {
     front: new Frame(p, poseAt(car.station, offset(car.station))).matrix,
     rear: new Frame(p, poseAt(car.station - layout.carLength, offset(car.station))).matrix,
     hit: close(outline(0.5 * k)),
+  }
+}
+
+/** All of a car that its drawing shows. */
+const LOOKS = ['station', 'kvTokens', 'lane', 'phase', 'presence'] as const
+
+export interface DrawnCar {
+  car: Car
+  d: CarDrawing
+}
+
+/** Draws cars; one that looks as it did is handed out as it was, so that a line that stands still costs nothing. */
+export function carPainter(): (p: Projection, scene: Scene, car: Car) => DrawnCar {
+  const last = new Map<number, DrawnCar & { p: Projection; layout: Scene['layout'] }>()
+  return (p, scene, car) => {
+    const known = last.get(car.request)
+    if (known && known.p === p && known.layout === scene.layout && LOOKS.every((key) => known.car[key] === car[key])) return known
+    const fresh = { p, layout: scene.layout, car, d: drawCar(p, scene, car) }
+    last.set(car.request, fresh)
+    return fresh
   }
 }
 

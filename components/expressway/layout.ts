@@ -31,7 +31,7 @@ const LONGEST_TRAILER = 12
 /** Room for `concurrent` cars at once, the longest output crossing the whole deck. */
 export function layoutOf(index: TraceIndex, concurrent: number): Layout {
   const cars = Math.min(Math.max(concurrent, 1), MOST_CARS)
-  const lanes = cars <= 6 ? 3 : cars <= 18 ? 6 : 9
+  const lanes = cars <= 9 ? 3 : cars <= 18 ? 6 : 9
   const scale = lanes === 3 ? 1 : lanes === 6 ? 0.64 : 0.44
   const carLength = 2.5 * scale
   const gap = 0.7 * scale

@@ -3,7 +3,7 @@ import { MOST_CARS, type Layout } from './layout'
 import { ahead, movedUp, planOf, type Plan, type Way } from './plan'
 import type { Vec3 } from './project'
 import { kvTokensAt, prefilledAt, producedAt, speedAt, stintAt, tokensAt, type Stint } from './track'
-import { BARRIER, DECK, GATES, laneOffset, poseAt, RAMP, worldOf, type World } from './world'
+import { BARRIER, DECK, GATES, laneOffset, poseAt, RAMP, WORLD, type World } from './world'
 
 /** Where a request is: the one place that its car stands for. */
 export type Phase = 'sent' | 'waiting' | 'prefill' | 'decode' | 'done' | 'rejected' | 'failed'
@@ -109,7 +109,7 @@ export function scene(trace: Trace, at: number, { capacity }: SceneOptions = {})
     }
   }
   for (const [g, gate] of gates.entries()) gate.open = openness(cars, g)
-  return { at, world: worldOf(layout.lanes), layout, cars, gates, counts, more, kvBlocks, longestWait, lastPrefill: lastPrefill(plan, at) }
+  return { at, world: WORLD, layout, cars, gates, counts, more, kvBlocks, longestWait, lastPrefill: lastPrefill(plan, at) }
 }
 
 /** Those on the road who came too late to be drawn. */

@@ -1,4 +1,4 @@
-import type { Scene } from './scene'
+import type { Car, Scene } from './scene'
 
 /** The picture in one sentence, for who does not see it. */
 export function sentence(scene: Scene | undefined): string {
@@ -37,6 +37,20 @@ export function sublines(scene: Scene | undefined): Sublines {
     queue: counts.waiting === 0 ? 'nobody waits' : `${counts.waiting} waiting, ${milliseconds(longestWait)}`,
     prefill: counts.prefill > 0 ? `${requests(counts.prefill)}, ${computed} tokens in` : lastPrefill ? `${lastPrefill.tokens} tokens in ${milliseconds(lastPrefill.ms)}` : '',
     decode: counts.decode === 0 ? '' : speeds.length === 0 ? requests(counts.decode) : `${requests(counts.decode)}, ${milliseconds(perToken)} a token`,
+  }
+}
+
+/** What one request is at. */
+export function status(car: Car): string {
+  const blocks = car.trailerBlocks === 1 ? '1 KV block' : `${car.trailerBlocks} KV blocks`
+  switch (car.phase) {
+    case 'sent': return 'on its way'
+    case 'waiting': return `waiting ${milliseconds(car.waited)}`
+    case 'prefill': return `${Math.floor(car.kvTokens)} tokens in, ${blocks}`
+    case 'decode': return `${car.tokens} tokens out, ${blocks}`
+    case 'done': return `finished, ${car.tokens} tokens out`
+    case 'rejected': return 'turned away'
+    case 'failed': return 'failed'
   }
 }
 

@@ -48,6 +48,8 @@ const smooth = (t: number) => (t <= 0 ? 0 : t >= 1 ? 1 : t * t * (3 - 2 * t))
 /** The centre line, a sample every STEP from −APPROACH on. */
 const line: Sample[] = []
 export const RAMP = layOut()
+/** From here on the road runs straight and its lanes keep their distance. */
+export const STRAIGHT = RAMP + 3
 const END = RAMP + DECK + BEYOND
 
 function layOut(): number {
@@ -163,18 +165,9 @@ export interface World {
   trees: Tree[]
 }
 
-const cache = new Map<number, World>()
-
-/** The standing part of the scene for a road of so many lanes (3, 6 or 9). */
-export function worldOf(lanes: number): World {
-  let world = cache.get(lanes)
-  if (!world) cache.set(lanes, (world = build(lanes)))
-  return world
-}
-
 const at = (station: number, offset: number): Vec3 => poseAt(station, offset).position
 
-function build(lanes: number): World {
+function build(): World {
   const deckHalf = halfWidth(RAMP + 4)
   const nearZ = MERGED.z + deckHalf
   const farZ = MERGED.z - deckHalf
@@ -255,3 +248,6 @@ function build(lanes: number): World {
     gore, merged, marks, pillars, islands, booths, gantry, barriers, stopLines, trees,
   }
 }
+
+/** The standing part of the scene. */
+export const WORLD = build()

@@ -5,7 +5,7 @@ import { between, cameraAt, project, projection, type Camera, type Vec3, type Vi
 import { scene } from '$components/expressway/scene'
 import { STOPS, type StopName } from '$components/expressway/stops'
 import { sentence, sublines } from '$components/expressway/words'
-import { DECK, halfWidth, laneOffset, poseAt, RAMP, worldOf } from '$components/expressway/world'
+import { DECK, halfWidth, laneOffset, poseAt, RAMP, WORLD } from '$components/expressway/world'
 import type { Trace } from '$engine/trace/trace'
 import { sampleTrace } from './expressway/sample'
 
@@ -68,7 +68,7 @@ describe('the world', () => {
   })
 
   test('both edges of the ramp end on the deck’s near edge, at its height', () => {
-    const { ramp, deck, gore, merged } = worldOf(3)
+    const { ramp, deck, gore, merged } = WORLD
     for (const [edge, x] of [[ramp.left, gore], [ramp.right, merged]] as const) {
       const [ex, ey, ez] = edge[edge.length - 1]!
       expect(ex).toBe(x)
@@ -98,7 +98,7 @@ describe('the drawing', () => {
   test('every path is made of numbers and stands in or near the picture', () => {
     for (const name of names) {
       const view = projection(cameraAt(STOPS[name], SIZES[name]), SIZES[name])
-      const world = JSON.stringify(drawWorld(view, worldOf(6)))
+      const world = JSON.stringify(drawWorld(view, WORLD))
       expect(world).not.toMatch(/NaN|Infinity|undefined|null/)
       for (let at = 0; at < 1500; at += 130) {
         const s = scene(trace, at)
@@ -140,7 +140,7 @@ describe('the drawing', () => {
       const size = SIZES[name]
       const view = projection(cameraAt(STOPS[name], size), size)
       const narrow = name === 'phone'
-      const world = worldOf(3)
+      const world = WORLD
       const obstacles: [number, number][] = []
       for (let s = -20; s < RAMP + DECK; s += 0.5) for (const side of [-1, -0.5, 0, 0.5, 1]) obstacles.push(project(view, poseAt(s, side * halfWidth(s)).position))
       for (let x = -60; x < 5; x += 0.5) for (const edge of [world.deck.far, world.deck.near]) obstacles.push(project(view, [x, edge[0]![1], edge[0]![2]]))
