@@ -92,7 +92,7 @@ export class WebGpuProbe implements RoofProbe {
     await fillSynthetic(device, 1, [{ buffer, tensor: 0, rows: vectors, columns: 4, base: 0, group: 1, stride: 1 }])
     device.queue.writeBuffer(this.readParameters, 0, Uint32Array.of(vectors))
     // A small working set is read several times a pass, or the submit would be what is timed.
-    const times = this.opened.software ? 1 : Math.max(1, Math.round((256 * MB) / bytes))
+    const times = Math.max(1, Math.round(((this.opened.software ? 16 : 256) * MB) / bytes))
     this.data = { buffer, group: bind(device, this.reading as Built, this.readParameters, [buffer, this.sums]), vectors, times }
   }
 
