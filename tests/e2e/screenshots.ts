@@ -19,7 +19,7 @@ const SIZES = { wide: { width: 1600, height: 900 }, phone: { width: 390, height:
 /** The first visit measures the device before it draws. */
 const READY_TIMEOUT_MS = 180_000
 /** After the first reading: time for the run on the slide to come to its end. */
-const SETTLE_MS = 6_000
+const SETTLE_MS = 12_000
 
 if (!existsSync(join(ROOT, 'dist/index.html'))) throw new Error('dist/index.html is missing: npm run build makes it')
 mkdirSync(RESULTS, { recursive: true })
