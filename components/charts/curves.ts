@@ -1,72 +1,41 @@
-import { overlap, type Box } from './points'
+import { heightAt, inside, overlap, touches, type Box, type Pixel } from './geometry'
 
-export interface Pixel {
-  x: number
-  y: number
-}
-
-export interface CurveLabel extends Pixel {
-  /** False: nowhere along the curve is there room; it is drawn all the same, at the curve's end. */
-  clear: boolean
-}
+/** Shares of the way along a curve, the most telling first: the right half, but not the very end. */
+const WAYS = [0.75, 0.65, 0.85, 0.55, 0.45, 0.35, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.92]
+/** Distances from the curve in text heights; further away it would be read as another's. */
+const OFFSETS = [-1, 1.3, -1.4, 1.7, -1.9, 2.2]
 
 /**
  * Writes each curve's name beside the curve itself: tries places along it, from three quarters of the
  * way back to the start, above and below, and takes the first where the text touches no curve, no other
- * label, no obstacle and no edge. Returned is the middle of the text's base line.
+ * label, no obstacle and no edge. Returned is the middle of the text's base line, or undefined where
+ * there is no such place: no name is better than one that is read as another curve's.
  */
 export function placeCurveLabels(
-  curves: readonly { points: readonly Pixel[]; width: number }[],
+  curves: readonly { points: readonly Pixel[]; width: number; /** Points without a line between them. */ dots?: boolean }[],
   bounds: Box,
   obstacles: readonly (readonly Pixel[])[] = [],
   height = 20,
-): CurveLabel[] {
-  const lines = [...curves.map((c) => c.points), ...obstacles]
+): (Pixel | undefined)[] {
+  const lines = [...curves.flatMap((c) => (c.dots ? c.points.map((p) => [p]) : [c.points])), ...obstacles]
   const taken: Box[] = []
   return curves.map(({ points, width }) => {
-    const last = points.at(-1)
-    if (!last) return { x: bounds.left, y: bounds.top, clear: false }
-    for (const way of [0.75, 0.65, 0.85, 0.55, 0.45, 0.35, 0.95, 0.25, 0.15]) {
-      const at = along(points, way)
-      for (const offset of [-height, height + 6, -1.6 * height, 1.6 * height + 6]) {
-        const box = { left: at.x - width / 2, right: at.x + width / 2, top: at.y + offset - height / 2, bottom: at.y + offset + height / 2 }
+    if (points.length === 0) return undefined
+    for (const offset of OFFSETS) {
+      for (const way of WAYS) {
+        const at = along(points, way)
+        const middle = at.y + offset * height
+        const box = { left: at.x - width / 2, right: at.x + width / 2, top: middle - height / 2, bottom: middle + height / 2 }
         if (!inside(box, bounds) || taken.some((t) => overlap(box, t)) || lines.some((line) => touches(line, box))) continue
         taken.push(box)
-        return { x: at.x, y: box.bottom - height * 0.25, clear: true }
+        return { x: at.x, y: box.bottom - height * 0.25 }
       }
     }
-    return { x: Math.min(last.x, bounds.right - width / 2), y: last.y - 8, clear: false }
+    return undefined
   })
 }
 
 function along(points: readonly Pixel[], way: number): Pixel {
   const x = points[0]!.x + (points.at(-1)!.x - points[0]!.x) * way
   return { x, y: heightAt(points, x) ?? points[0]!.y }
-}
-
-/** Interpolated y of a curve whose x rises; undefined outside it. */
-export function heightAt(points: readonly Pixel[], x: number): number | undefined {
-  const i = points.findIndex((p) => p.x >= x)
-  if (i < 0) return undefined
-  if (i === 0) return points[0]!.x === x ? points[0]!.y : undefined
-  const [a, b] = [points[i - 1]!, points[i]!]
-  return a.y + ((b.y - a.y) * (x - a.x)) / (b.x - a.x)
-}
-
-function inside(box: Box, bounds: Box): boolean {
-  return box.left >= bounds.left && box.right <= bounds.right && box.top >= bounds.top && box.bottom <= bounds.bottom
-}
-
-/** Whether a polyline passes through a box: by the piece of each of its segments between the box's sides. */
-export function touches(points: readonly Pixel[], box: Box): boolean {
-  for (let i = 1; i < points.length; i++) {
-    const [a, b] = [points[i - 1]!, points[i]!]
-    const from = Math.max(Math.min(a.x, b.x), box.left)
-    const to = Math.min(Math.max(a.x, b.x), box.right)
-    if (from > to) continue
-    const y = (x: number) => (b.x === a.x ? a.y : a.y + ((b.y - a.y) * (x - a.x)) / (b.x - a.x))
-    const [low, high] = b.x === a.x ? [Math.min(a.y, b.y), Math.max(a.y, b.y)] : [Math.min(y(from), y(to)), Math.max(y(from), y(to))]
-    if (high > box.top && low < box.bottom) return true
-  }
-  return points.length === 1 && overlap({ left: points[0]!.x - 9, right: points[0]!.x + 9, top: points[0]!.y - 9, bottom: points[0]!.y + 9 }, box)
 }

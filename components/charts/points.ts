@@ -1,42 +1,50 @@
-export interface Box {
-  left: number
-  right: number
-  top: number
-  bottom: number
-}
+import { inside, overlap, POINT, touches, type Box, type Pixel } from './geometry'
 
-export interface PointLabel {
-  x: number
-  y: number
+export interface PointLabel extends Pixel {
   anchor: 'start' | 'end'
 }
 
 /**
  * Places a label beside each point: on its right if it can be (roofs rise on the left), else below or
- * above that, else on the left, where it touches no other label, no other point and no edge. `y` is the
- * text's base line.
+ * above that, else on the left, where it touches no other label, no other point, no line and no edge.
+ * `y` is the text's base line.
  */
-export function placePointLabels(points: readonly { x: number; y: number; width: number }[], bounds: Box, height = 20, distance = 14): PointLabel[] {
-  const taken: Box[] = points.map((p) => ({ left: p.x - 10, right: p.x + 10, top: p.y - 10, bottom: p.y + 10 }))
+export function placePointLabels(
+  points: readonly (Pixel & { width: number })[],
+  bounds: Box,
+  lines: readonly (readonly Pixel[])[] = [],
+  height = 20,
+  distance = 14,
+): PointLabel[] {
+  const taken: Box[] = points.map((p) => ({ left: p.x - POINT, right: p.x + POINT, top: p.y - POINT, bottom: p.y + POINT }))
   return points.map((p, i) => {
-    const corners: { box: Box; anchor: 'start' | 'end' }[] = []
+    const places: { box: Box; anchor: 'start' | 'end' }[] = []
     for (const anchor of ['start', 'end'] as const) {
-      for (const dy of [0, 1, -1, 2, -2]) {
-        const middle = p.y + dy * (height + 2)
+      for (const rows of [0, 1, -1, 2, -2]) {
+        const middle = p.y + rows * (height + 2)
         const left = anchor === 'start' ? p.x + distance : p.x - distance - p.width
-        corners.push({ anchor, box: { left, right: left + p.width, top: middle - height / 2, bottom: middle + height / 2 } })
+        places.push({ anchor, box: { left, right: left + p.width, top: middle - height / 2, bottom: middle + height / 2 } })
       }
     }
-    const free = corners.find(({ box }) => inside(box, bounds) && taken.every((t, j) => j === i || !overlap(box, t))) ?? corners[0]!
-    taken.push(free.box)
-    return { x: free.anchor === 'start' ? free.box.left : free.box.right, y: free.box.bottom - height * 0.24, anchor: free.anchor }
+    const clear = ({ box }: { box: Box }) => inside(box, bounds) && taken.every((t, j) => j === i || !overlap(box, t))
+    const found = places.find((place) => clear(place) && !lines.some((line) => touches(line, place.box))) ?? places.find(clear) ?? places[0]!
+    taken.push(found.box)
+    return { x: found.anchor === 'start' ? found.box.left : found.box.right, y: found.box.bottom - height * 0.24, anchor: found.anchor }
   })
 }
 
-function inside(box: Box, bounds: Box): boolean {
-  return box.left >= bounds.left && box.right <= bounds.right && box.top >= bounds.top && box.bottom <= bounds.bottom
-}
-
-export function overlap(a: Box, b: Box): boolean {
-  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+/**
+ * Where along a sloping line, 0 … 1, a text of `width` px may stand with its middle so that no point
+ * lies on it; undefined where the line is too short.
+ */
+export function placeOnSlope(from: Pixel, to: Pixel, width: number, points: readonly Pixel[]): number | undefined {
+  const length = Math.hypot(to.x - from.x, to.y - from.y)
+  const edge = (width / 2 + 6) / length
+  if (edge > 0.5) return undefined
+  const clearance = (way: number) => {
+    const [x, y] = [from.x + (to.x - from.x) * way, from.y + (to.y - from.y) * way]
+    return Math.min(...points.map((p) => Math.hypot(p.x - x, p.y - y)), Infinity)
+  }
+  const ways = [0.5, edge, 1 - edge]
+  return ways.find((way) => clearance(way) > width / 2 + POINT) ?? ways.reduce((best, way) => (clearance(way) > clearance(best) ? way : best))
 }

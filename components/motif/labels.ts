@@ -62,6 +62,6 @@ function collide(a: PlacedFlag, ax: number, b: PlacedFlag, bx: number, apart: nu
 /** Width of a label in Inter at `size` px: a little generous, so that what is placed by it never touches. */
 export function labelWidth(text: string, size: number): number {
   let em = 0
-  for (const c of text) em += /[il1.,:;'|\u202f ]/.test(c) ? 0.32 : /[mwMW@%]/.test(c) ? 0.92 : /[A-Z0-9]/.test(c) ? 0.68 : 0.59
+  for (const c of text) em += /[il.,:;'|\u202f ]/.test(c) ? 0.32 : /[mwMW@%]/.test(c) ? 0.92 : /[A-Z0-9]/.test(c) ? 0.68 : 0.59
   return em * size
 }

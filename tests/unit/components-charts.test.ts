@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 import type { Trace } from '$engine/trace/trace'
-import { heightAt, placeCurveLabels, touches } from '$components/charts/curves'
+import { placeCurveLabels } from '$components/charts/curves'
 import { stackDots } from '$components/charts/dots'
 import { roundLogRange, scaleFor, tickText, ticksFor, type AxisSpec } from '$components/charts/frame'
-import { overlap, placePointLabels } from '$components/charts/points'
+import { heightAt, overlap, touches } from '$components/charts/geometry'
+import { placeOnSlope, placePointLabels } from '$components/charts/points'
 import { timelineRows, traceEnd } from '$components/charts/timeline'
 import { attainable, domains, slopes } from '$components/charts/roofline'
 
@@ -185,6 +186,28 @@ test('a timeline has a row a request in order of arrival, cut at the playhead', 
   expect(timelineRows(trace, 60)[0]!.finished).toBe(true)
 })
 
+test('the label of a point on a roof stands off the roof', () => {
+  const bounds = { left: 0, right: 600, top: 0, bottom: 400 }
+  const roof = [{ x: 0, y: 300 }, { x: 200, y: 80 }, { x: 600, y: 80 }]
+  const width = 70
+  for (const point of [{ x: 560, y: 80 }, { x: 100, y: 190 }, { x: 200, y: 80 }]) {
+    const [label] = placePointLabels([{ ...point, width }], bounds, [roof])
+    const left = label!.anchor === 'start' ? label!.x : label!.x - width
+    for (let x = Math.ceil(left); x <= left + width; x++) {
+      const y = heightAt(roof, x)!
+      expect(y < label!.y - 14 || y > label!.y + 4, `at ${x}`).toBe(true)
+    }
+  }
+})
+
+test('a text along a slope makes way for a point on it', () => {
+  const [from, to] = [{ x: 0, y: 300 }, { x: 400, y: 0 }]
+  expect(placeOnSlope(from, to, 150, [])).toBe(0.5)
+  expect(placeOnSlope(from, to, 150, [{ x: 220, y: 135 }])).toBeCloseTo(81 / 500)
+  expect(placeOnSlope(from, to, 150, [{ x: 100, y: 225 }, { x: 180, y: 165 }])).toBeCloseTo(1 - 81 / 500)
+  expect(placeOnSlope(from, to, 600, [])).toBeUndefined()
+})
+
 describe('names on curves', () => {
   const bounds = { left: 0, right: 1000, top: 0, bottom: 500 }
   const curve = (f: (x: number) => number) => Array.from({ length: 101 }, (_, i) => ({ x: i * 10, y: f(i * 10) }))
@@ -198,6 +221,10 @@ describe('names on curves', () => {
     expect(heightAt(line, 101)).toBeUndefined()
   })
 
+  test('where there is no room there is no name', () => {
+    expect(placeCurveLabels([{ points: curve(() => 250), width: 1200 }], bounds)).toEqual([undefined])
+  })
+
   test('each name stands clear of all curves, of other names and of the edges', () => {
     const curves = [
       { points: curve((x) => 480 - 40000 / (1080 - x)), width: 130 },
@@ -205,10 +232,9 @@ describe('names on curves', () => {
       { points: curve((x) => 450 - 0.1 * x), width: 100 },
       { points: curve((x) => 100 + 30 * Math.sin(x / 90)), width: 90 },
     ]
-    const labels = placeCurveLabels(curves, bounds)
+    const labels = placeCurveLabels(curves, bounds).map((l) => l!)
     const boxes = labels.map((l, i) => ({ left: l.x - curves[i]!.width / 2, right: l.x + curves[i]!.width / 2, top: l.y - 14, bottom: l.y + 4 }))
     for (const [i, box] of boxes.entries()) {
-      expect(labels[i]!.clear).toBe(true)
       expect(box.left >= 0 && box.right <= 1000 && box.top >= 0 && box.bottom <= 500).toBe(true)
       // Independent of the placing: the curve is walked pixel by pixel.
       for (const c of curves)
