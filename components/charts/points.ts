@@ -35,7 +35,7 @@ export function placePointLabels(
 
 /**
  * Where along a sloping line, 0 … 1, a text of `width` px may stand with its middle so that no point
- * lies on it; undefined where the line is too short.
+ * lies on it; undefined where the line is too short for that.
  */
 export function placeOnSlope(from: Pixel, to: Pixel, width: number, points: readonly Pixel[]): number | undefined {
   const length = Math.hypot(to.x - from.x, to.y - from.y)
@@ -45,6 +45,5 @@ export function placeOnSlope(from: Pixel, to: Pixel, width: number, points: read
     const [x, y] = [from.x + (to.x - from.x) * way, from.y + (to.y - from.y) * way]
     return Math.min(...points.map((p) => Math.hypot(p.x - x, p.y - y)), Infinity)
   }
-  const ways = [0.5, edge, 1 - edge]
-  return ways.find((way) => clearance(way) > width / 2 + POINT) ?? ways.reduce((best, way) => (clearance(way) > clearance(best) ? way : best))
+  return [0.5, edge, 1 - edge].find((way) => clearance(way) > width / 2 + POINT)
 }

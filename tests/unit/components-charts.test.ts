@@ -206,6 +206,7 @@ test('a text along a slope makes way for a point on it', () => {
   expect(placeOnSlope(from, to, 150, [{ x: 220, y: 135 }])).toBeCloseTo(81 / 500)
   expect(placeOnSlope(from, to, 150, [{ x: 100, y: 225 }, { x: 180, y: 165 }])).toBeCloseTo(1 - 81 / 500)
   expect(placeOnSlope(from, to, 600, [])).toBeUndefined()
+  expect(placeOnSlope(from, to, 400, [{ x: 200, y: 150 }])).toBeUndefined()
 })
 
 describe('names on curves', () => {
