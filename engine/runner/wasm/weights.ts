@@ -34,7 +34,7 @@ export interface PackedWeights {
   parts: Part[]
 }
 
-/** A tensor's place: row r of it is row ⌊r / run⌋ · 32 + offset + r mod run of a packed matrix. */
+/** A tensor's place: row r of it is row ⌊r / run⌋ · 32 + offset + r mod run of a packed matrix. A norm (run 0) lies as it is. */
 interface Part {
   name: 'embed' | 'unembed' | 'finalNorm' | { layer: number; tensor: (typeof LAYER_TENSORS)[number] }
   /** Of the synthetic generator. */
@@ -45,6 +45,8 @@ interface Part {
   run: number
   offset: number
 }
+
+const NORM = 0
 
 /** n filled up to whole panels. */
 export function padded(n: number): number {
@@ -71,8 +73,8 @@ export function reserveWeights(arena: Arena, c: ModelConfig): PackedWeights {
     }
     const k = packed.qkv.address + 4 * padded(q) * d
     const places = {
-      attentionNorm: [packed.attentionNorm], q: [packed.qkv.address], k: [k], v: [k + 4 * padded(kv) * d], o: [packed.o.address],
-      ffnNorm: [packed.ffnNorm], gate: [packed.gateUp.address, PANEL / 2, 0], up: [packed.gateUp.address, PANEL / 2, PANEL / 2], down: [packed.down.address],
+      attentionNorm: [packed.attentionNorm, NORM], q: [packed.qkv.address], k: [k], v: [k + 4 * padded(kv) * d], o: [packed.o.address],
+      ffnNorm: [packed.ffnNorm, NORM], gate: [packed.gateUp.address, PANEL / 2, 0], up: [packed.gateUp.address, PANEL / 2, PANEL / 2], down: [packed.down.address],
     } as const
     for (const tensor of LAYER_TENSORS) {
       const [rows, cols] = layerShape(c, tensor)
@@ -82,7 +84,7 @@ export function reserveWeights(arena: Arena, c: ModelConfig): PackedWeights {
     return packed
   })
   const finalNorm = norm()
-  put('finalNorm', -1, finalNorm, 1, d)
+  put('finalNorm', -1, finalNorm, 1, d, NORM)
   let unembed = embed
   if (!c.tied) {
     unembed = matrix(c.vocabSize, d)
@@ -104,12 +106,12 @@ export function fillWeights(machine: Machine, { parts }: PackedWeights, { source
 }
 
 function generate(machine: Machine, { number, address, rows, cols, run, offset }: Part, seed: number): void {
-  if (rows === 1) machine.f32.fill(1, address / 4, address / 4 + cols)
+  if (run === NORM) machine.f32.fill(1, address / 4, address / 4 + cols)
   else machine.launch(GENERATE, Math.ceil(rows / run), address, pcg((seed + number) >>> 0), rows, cols, floatBits(syntheticScale(cols)), run, offset)
 }
 
 function pack(f32: Float32Array, { address, rows, cols, run, offset }: Part, values: Float32Array): void {
-  if (rows === 1) return f32.set(values, address / 4)
+  if (run === NORM) return f32.set(values, address / 4)
   for (let r = 0; r < rows; r++) {
     let at = address / 4 + Math.floor(r / run) * cols * PANEL + offset + (r % run)
     for (let i = r * cols; i < (r + 1) * cols; i++, at += PANEL) f32[at] = values[i]!

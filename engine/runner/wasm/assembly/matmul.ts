@@ -48,6 +48,7 @@ export function gateUp(
 
 /** One panel times `tokens` rows of x. */
 function matmulPanel(w: usize, x: usize, y: usize, cols: u32, tokens: u32, xStride: usize, yStride: usize, add: bool): void {
+  if (tokens > 1) touch(w, cols * (PANEL * 4))
   const fours = tokens & ~3
   if (fours) {
     for (let column: usize = 0; column < <usize>(PANEL * 4); column += 32) {
@@ -69,6 +70,20 @@ function matmulPanel(w: usize, x: usize, y: usize, cols: u32, tokens: u32, xStri
     y += 2 * yStride
   }
   if (tokens & 1) tile1x32(w, x, y, cols, add)
+}
+
+/** Keeps the compiler from leaving out the reads of `touch`. */
+let touched: u32 = 0
+
+/**
+ * Reads a panel straight through, a word of every cache line. Tiles step through it with a multiply-add
+ * between any two reads, too slowly for the processor's read-ahead: from the L3 cache they ran at half
+ * the rate of this and tiles on what it brought.
+ */
+function touch(p: usize, bytes: usize): void {
+  let words: u32 = 0
+  for (const end = p + bytes; p < end; p += 256) words |= load<u32>(p) | load<u32>(p, 64) | load<u32>(p, 128) | load<u32>(p, 192)
+  touched = words
 }
 
 // @ts-ignore: decorator
@@ -152,14 +167,14 @@ function tile2x16(w: usize, x: usize, y: usize, cols: u32, xStride: usize, yStri
 }
 
 /**
- * The decode kernel. The panel's halves take turns, eight columns each: a loop of four accumulators
+ * The decode kernel. The panel's halves take turns, four columns each: a loop of four accumulators
  * keeps to the registers, and the processor runs the end of one half beside the start of the other.
  */
 function tile1x32(w: usize, x: usize, y: usize, cols: u32, add: bool): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0
   const end = x + cols * 4
   do {
-    const stop = min(x + 8 * 4, end)
+    const stop = min(x + 4 * 4, end)
     let wa = w
     let xa = x
     do {
