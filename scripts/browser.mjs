@@ -35,7 +35,7 @@ export async function provideBrowser(say) {
 async function versionOf(executablePath, say) {
   const { chromium } = await import('playwright')
   try {
-    const browser = await chromium.launch({ executablePath, args: chromiumArgs(), timeout: 60_000 })
+    const browser = await chromium.launch({ executablePath, args: chromiumArgs(), timeout: 120_000 })
     const version = browser.version()
     await browser.close()
     return version

@@ -9,6 +9,9 @@ import { servePage, type ModelFolders } from './page-server'
 
 declare const expressway: PageApi
 
+/** A busy machine may take its time over a browser. */
+const LAUNCH_TIMEOUT_MS = 120_000
+
 /** Does a job in a headless Chromium on the model in `folder`. Rejects with the page's own words. */
 export async function executeInChromium<J extends Job>(job: J, folder: string, executablePath: string): Promise<JobResult<J>> {
   return withPage({ source: join(ROOT, 'engine/cli/page'), models: { [job.model]: folder }, executablePath }, async (page) => {
@@ -36,7 +39,7 @@ export async function withPage<T>({ source, models, executablePath }: PageOption
   try {
     const { chromium } = await import('playwright')
     for (const gpu of hasGraphicsCard() ? (['hardware', 'software'] as const) : (['software'] as const)) {
-      const browser = await chromium.launch({ executablePath, args: chromiumArgs(gpu) })
+      const browser = await chromium.launch({ executablePath, args: chromiumArgs(gpu), timeout: LAUNCH_TIMEOUT_MS })
       try {
         const page = await browser.newPage()
         await page.goto(server.url)

@@ -12,7 +12,7 @@ let launched: Promise<Browser> | undefined
 
 /** One browser for a test file. */
 export function browser(): Promise<Browser> {
-  return (launched ??= chromium.launch({ executablePath: findChromium(), args: chromiumArgs() }))
+  return (launched ??= chromium.launch({ executablePath: findChromium(), args: chromiumArgs(), timeout: 120_000 }))
 }
 
 afterAll(async () => {

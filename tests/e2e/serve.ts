@@ -33,7 +33,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
 /** Measures this device as any first visit does, and keeps what the visit stored. */
 async function visit(site: string, results: string): Promise<string> {
-  const browser = await chromium.launch({ executablePath: findChromium(), args: chromiumArgs() })
+  const browser = await chromium.launch({ executablePath: findChromium(), args: chromiumArgs(), timeout: 120_000 })
   try {
     const context = await browser.newContext()
     for (const query of MEASURED) {
