@@ -20,8 +20,6 @@ function numbers(page: Page, id: string): Promise<Shown[]> {
   )
 }
 
-const phase = (page: Page, id: string) => page.locator(`section[id="${id}"] [data-run]`).getAttribute('data-run')
-
 async function phaseIs(page: Page, id: string, wanted: string): Promise<void> {
   await page.locator(`section[id="${id}"] [data-run="${wanted}"]`).waitFor({ state: 'attached', timeout: 90_000 })
 }
@@ -201,8 +199,9 @@ describe('bad luck', () => {
     await page.keyboard.press('PageDown')
     await slideReady(page, '03_latency_budget')
 
-    await page.context().unroute('**/assets/models/**')
     await page.keyboard.press('PageUp')
+    await notice.waitFor({ timeout: 90_000 })
+    await page.context().unroute('**/assets/models/**')
     await notice.getByRole('button', { name: 'Try again' }).click()
     await slideReady(page, '02_latency_metrics', 90_000)
     expect(await notice.count()).toBe(0)
@@ -221,23 +220,25 @@ describe('bad luck', () => {
 
 /*
  * A long task depends on what else the machine does, so their number is told and not judged. What is
- * judged would be unmistakable: an engine on the main thread makes one long task of the whole run.
+ * judged is frames: the run has about nine steps, two of them long. An engine on the page's own thread
+ * lets at most a frame through between steps, however quick the machine; one in a worker lets dozens.
  */
 test('the page stays free while the engine generates', async ({ deck }) => {
-  const page = await deck.open(`?5.prompt=64&5.output=128#/22_playbook`)
+  const page = await deck.open(`?5.prompt=1024&5.output=8#/22_playbook`)
   await slideReady(page, '22_playbook')
   await page.evaluate(() => {
-    const log = ((window as unknown as { longTasks: number[] }).longTasks = [] as number[])
-    new PerformanceObserver((list) => log.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' })
+    const log = { longTasks: [] as number[], frames: 0 }
+    Object.assign(window, { log })
+    new PerformanceObserver((list) => log.longTasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' })
+    const frame = () => {
+      if (document.querySelector('[data-run="running"] [data-stage]')) log.frames++
+      requestAnimationFrame(frame)
+    }
+    frame()
   })
   await page.evaluate((id) => { location.hash = `#/${id}` }, COMPONENTS)
-  await phaseIs(page, COMPONENTS, 'running')
-  const begin = Date.now()
   await phaseIs(page, COMPONENTS, 'done')
-  const spent = Date.now() - begin
-  const tasks = await page.evaluate(() => (window as unknown as { longTasks: number[] }).longTasks)
-  const sum = tasks.reduce((a, b) => a + b, 0)
-  console.info(`long tasks while generating: ${tasks.length}, ${Math.round(sum)} ms of ${spent} ms, the longest ${Math.round(Math.max(0, ...tasks))} ms`)
-  expect(sum).toBeLessThan(spent / 2)
-  expect(await phase(page, COMPONENTS)).toBe('done')
+  const { longTasks, frames } = await page.evaluate(() => (window as unknown as { log: { longTasks: number[]; frames: number } }).log)
+  console.info(`while generating: ${frames} frames; ${longTasks.length} long tasks, the longest ${Math.round(Math.max(0, ...longTasks))} ms`)
+  expect(frames).toBeGreaterThan(20)
 })
