@@ -67,7 +67,7 @@ function makePlan(index: TraceIndex, capacity: number | undefined): Plan {
   })
   assignLanes(ways, layout.lanes)
   findJoiners(ways, layout)
-  return { index, layout, ways, enterMs: Number.isNaN(index.firstStep) ? 5 : index.firstStep }
+  return { index, layout, ways, enterMs: Number.isNaN(index.firstStep) ? 1 : index.firstStep / 6 }
 }
 
 /** Most requests between being scheduled and their end at any one time. */

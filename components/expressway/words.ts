@@ -1,4 +1,7 @@
+import type { Provenance } from '$engine/trace/provenance'
+import type { Quantity } from '$engine/trace/quantity'
 import type { Car, Scene } from './scene'
+import type { Place } from './stops'
 
 /** The picture in one sentence, for who does not see it. */
 export function sentence(scene: Scene | undefined): string {
@@ -18,25 +21,32 @@ export function sentence(scene: Scene | undefined): string {
   return `${parts.join(', ')}.`
 }
 
-/** What stands under a label of the picture; a slide may say it in its own words. */
-export interface Sublines {
-  queue: string
-  prefill: string
-  decode: string
+/** What stands under a label of the picture: words, and the number they lead to. */
+export interface Subline {
+  text: string
+  quantity?: Quantity
 }
 
-export function sublines(scene: Scene | undefined): Sublines {
-  if (!scene) return { queue: '', prefill: '', decode: '' }
+/** What goes on in the three places at the scene's moment. */
+export function sublines(scene: Scene | undefined, provenance: Provenance | undefined): Record<Place, Subline> {
+  const nothing = { text: '' }
+  if (!scene || !provenance) return { queue: nothing, prefill: nothing, decode: nothing }
   const { counts, cars, longestWait, lastPrefill } = scene
-  const climbing = cars.filter((car) => car.phase === 'prefill')
-  const decoding = cars.filter((car) => car.phase === 'decode')
-  const computed = climbing.reduce((n, car) => n + Math.floor(car.kvTokens), 0)
-  const speeds = decoding.filter((car) => car.speed > 0)
-  const perToken = speeds.reduce((ms, car) => ms + 1000 / car.speed, 0) / speeds.length
+  const computed = cars.reduce((n, car) => n + (car.phase === 'prefill' ? Math.floor(car.kvTokens) : 0), 0)
+  const gaps = cars.filter((car) => car.speed > 0).map((car) => 1000 / car.speed)
   return {
-    queue: counts.waiting === 0 ? 'nobody waits' : `${counts.waiting} waiting, ${milliseconds(longestWait)}`,
-    prefill: counts.prefill > 0 ? `${requests(counts.prefill)}, ${computed} tokens in` : lastPrefill ? `${lastPrefill.tokens} tokens in ${milliseconds(lastPrefill.ms)}` : '',
-    decode: counts.decode === 0 ? '' : speeds.length === 0 ? requests(counts.decode) : `${requests(counts.decode)}, ${milliseconds(perToken)} a token`,
+    queue: counts.waiting === 0 ? { text: 'nobody waits' } : {
+      text: `${counts.waiting} waiting,`,
+      quantity: { metric: 'longest_wait', value: longestWait, unit: 'ms', provenance, note: 'The longest wait of those in line at this moment.' },
+    },
+    prefill: counts.prefill > 0 ? { text: `${requests(counts.prefill)}, ${computed} tokens in` } : !lastPrefill ? nothing : {
+      text: `${lastPrefill.tokens} tokens in`,
+      quantity: { metric: 'last_prefill', value: lastPrefill.ms, unit: 'ms', provenance, note: 'The newest prefill that is over: from leaving the line to the first token.' },
+    },
+    decode: gaps.length === 0 ? { text: counts.decode > 0 ? requests(counts.decode) : '' } : {
+      text: `${requests(counts.decode)},`,
+      quantity: { metric: 'token_gap', value: gaps.reduce((a, b) => a + b) / gaps.length, unit: 'ms/token', provenance, samples: gaps, note: 'Time between the two newest tokens, the mean of all that decode at this moment.' },
+    },
   }
 }
 

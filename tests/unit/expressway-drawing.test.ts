@@ -128,12 +128,12 @@ describe('the drawing', () => {
     const paint = carPainter()
     // On straight road a kept shape may differ by the rounding of its first point: half a unit of the picture.
     const numbers = (x: unknown) => (JSON.stringify(x).match(/-?\d+(\.\d+)?/g) ?? []).map(Number)
-    for (let at = 0; at < 1500; at += 9) {
+    for (let at = 300; at < 900; at += 15) {
       const s = scene(trace, at)
       for (const car of s.cars) {
         const [kept, fresh] = [numbers(paint(view, s, car).d), numbers(drawCar(view, s, car))]
-        expect(kept.length).toBe(fresh.length)
-        for (const [i, x] of kept.entries()) expect(Math.abs(x - fresh[i]!), `request ${car.request} at ${at}`).toBeLessThanOrEqual(1)
+        const worst = kept.reduce((most, x, i) => Math.max(most, Math.abs(x - fresh[i]!)), kept.length === fresh.length ? 0 : Infinity)
+        expect(worst, `request ${car.request} at ${at}`).toBeLessThanOrEqual(1)
       }
     }
   })
@@ -202,8 +202,9 @@ describe('in words', () => {
     const trace: Trace = sampleTrace({ requests: 1, prompt: [100, 100], output: [20, 20], maxBatchedTokens: 512 })
     const tokens = trace.events.filter((e) => e.kind === 'token').map((e) => e.t)
     const at = (tokens[4]! + tokens[5]!) / 2
-    const [, ms] = /1 request, ([\d.]+) ms a token/.exec(sublines(scene(trace, at)).decode)!
-    expect([tokens[4]! - tokens[3]!, tokens[5]! - tokens[4]!].some((gap) => Math.abs(gap - Number(ms)) < 0.06)).toBe(true)
-    expect(sublines(scene(trace, at)).prefill).toBe(`100 tokens in ${(tokens[0]! - trace.steps[0]!.start).toFixed(0)} ms`)
+    const { decode, prefill } = sublines(scene(trace, at), trace.provenance)
+    expect(decode.text).toBe('1 request,')
+    expect([tokens[4]! - tokens[3]!, tokens[5]! - tokens[4]!].some((gap) => Math.abs(gap - decode.quantity!.value) < 1e-9)).toBe(true)
+    expect(prefill).toMatchObject({ text: '100 tokens in', quantity: { value: tokens[0]! - trace.steps[0]!.start, unit: 'ms', provenance: trace.provenance } })
   })
 })
