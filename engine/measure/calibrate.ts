@@ -45,6 +45,12 @@ export async function measureOverhead(create: (model: Model) => Promise<Runner>,
   }
 }
 
+/**
+ * Weights of the timing model at least, bytes: three times the largest cache that laptops and desktops
+ * commonly have, so that a busy minute during calibration cannot make memory look like cache.
+ */
+const LEAST_TIMING_BYTES = 100e6
+
 /** Parameters of the timing model that suits a device (SLIDES, "Which model runs under this device"). */
 export function timingParameters(kind: EngineRunner, roofs: Roofs, memoryBytes: number): number {
   const memory = readRate(roofs, Infinity)
@@ -53,7 +59,7 @@ export function timingParameters(kind: EngineRunner, roofs: Roofs, memoryBytes: 
     : 4 * cacheEdge(roofs.read) // four times the last-level cache
   const decodeMs = kind === 'reference' ? 8 : 60 // the reference runner's prefill is a hundred times its decode: keep it in seconds
   const ceiling = Math.min(memoryBytes / 4, (decodeMs / 1000) * Math.min(memory, roofs.flopsPerSecond * 2))
-  return Math.min(Math.max(floor, 24e6), ceiling) / 4
+  return Math.min(Math.max(floor, LEAST_TIMING_BYTES), ceiling) / 4
 }
 
 /** Roofs of a device, with the cost of an empty step. */
