@@ -1,6 +1,7 @@
 import { layoutOf, type Layout } from './layout'
 import { indexTrace, lastPace, prefilledAt, producedAt, type Stint, type Track, type TraceIndex } from './track'
 import type { Trace } from '$engine/trace/trace'
+import { DECK } from './world'
 
 /** A request's way through the world: one lane for all its life. */
 export interface Way {
@@ -33,9 +34,16 @@ export interface Plan {
   enterMs: number
 }
 
-interface Cached {
+/** What a plan is made for. */
+export interface PlanOptions {
+  /** Cars at once to lay the road out for (the scheduler's batch limit). Default: as many as the Trace ever has. */
+  capacity?: number
+  /** Length of deck that the longest output takes, so that it ends where the picture does. Default: DECK. */
+  reach?: number
+}
+
+interface Cached extends PlanOptions {
   version: number
-  capacity: number | undefined
   plan: Plan
 }
 const cache = new WeakMap<TraceIndex, Cached>()
@@ -44,17 +52,17 @@ const cache = new WeakMap<TraceIndex, Cached>()
  * Lanes and sizes for a whole Trace. A lane depends only on what happened before the request arrived, so a
  * growing Trace never moves a car sideways while its layout stays (`capacity` fixes that from the start).
  */
-export function planOf(trace: Trace, capacity?: number): Plan {
+export function planOf(trace: Trace, { capacity, reach }: PlanOptions = {}): Plan {
   const index = indexTrace(trace)
   const known = cache.get(index)
-  if (known && known.version === index.version && known.capacity === capacity) return known.plan
-  const plan = makePlan(index, capacity)
-  cache.set(index, { version: index.version, capacity, plan })
+  if (known && known.version === index.version && known.capacity === capacity && known.reach === reach) return known.plan
+  const plan = makePlan(index, capacity, reach)
+  cache.set(index, { version: index.version, capacity, reach, plan })
   return plan
 }
 
-function makePlan(index: TraceIndex, capacity: number | undefined): Plan {
-  const layout = layoutOf(index, capacity ?? mostOnRoad(index))
+function makePlan(index: TraceIndex, capacity = mostOnRoad(index), reach = DECK): Plan {
+  const layout = layoutOf(index, capacity, reach)
   const ways = index.tracks.map((track): Way => {
     // As long as a dozen tokens take, whatever machine it is.
     const exitMs = Math.max(1, 12 * (lastPace(track) ?? 5))

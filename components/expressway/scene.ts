@@ -1,9 +1,9 @@
 import type { Trace } from '$engine/trace/trace'
 import { MOST_CARS, type Layout } from './layout'
-import { ahead, movedUp, planOf, type Plan, type Way } from './plan'
+import { ahead, movedUp, planOf, type Plan, type PlanOptions, type Way } from './plan'
 import type { Vec3 } from './project'
 import { kvTokensAt, prefilledAt, producedAt, speedAt, stintAt, tokensAt, type Stint } from './track'
-import { BARRIER, DECK, GATES, laneOffset, poseAt, RAMP, WORLD, type World } from './world'
+import { BARRIER, GATES, laneOffset, poseAt, RAMP, WORLD, type World } from './world'
 
 /** Where a request is: the one place that its car stands for. */
 export type Phase = 'sent' | 'waiting' | 'prefill' | 'decode' | 'done' | 'rejected' | 'failed'
@@ -67,18 +67,13 @@ export interface Scene {
   lastPrefill?: { tokens: number; ms: number }
 }
 
-export interface SceneOptions {
-  /** Cars at once to lay the road out for (the scheduler's batch limit). Default: as many as the Trace ever has. */
-  capacity?: number
-}
-
 /** Cars of one gate that are shown in line. */
 const LINE = 34
 const EXIT = 26
 
 /** What the road shows at time `at`: a function of its arguments and of nothing else. `at` in ms of the Trace. */
-export function scene(trace: Trace, at: number, { capacity }: SceneOptions = {}): Scene {
-  const plan = planOf(trace, capacity)
+export function scene(trace: Trace, at: number, options: PlanOptions = {}): Scene {
+  const plan = planOf(trace, options)
   const { layout } = plan
   const counts: Counts = { ahead: 0, sent: 0, waiting: 0, prefill: 0, decode: 0, done: 0, rejected: 0, failed: 0, gone: 0 }
   const lanes: Here[][] = Array.from({ length: layout.lanes }, () => [])
@@ -209,7 +204,7 @@ function wish({ way, phase, stint }: Here, layout: Layout, at: number): { statio
   const prefilled = prefilledAt(track, stint, t)
   const driven = producedAt(track, stint, t) * layout.tokenLength
   const station = RAMP * prefilled + driven + movedUp(way, stint, layout, t) + (phase === 'done' ? EXIT * leaving(way, at) ** 2 : 0)
-  return t < stint.firstToken ? { station, road: 'ramp', along: prefilled } : { station, road: 'deck', along: Math.min(1, driven / DECK) }
+  return t < stint.firstToken ? { station, road: 'ramp', along: prefilled } : { station, road: 'deck', along: Math.min(1, driven / layout.reach) }
 }
 
 function roleOf(phase: Phase): Role {
