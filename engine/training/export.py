@@ -65,10 +65,10 @@ An end-of-text token stands between stories.
 ## Training
 
 {tokens_millions:.1f} million tokens ({epochs:.1f} passes over the data) in {steps:,} steps of {batch:,} tokens, {minutes:.0f} minutes on
-two CPU cores in float32. Windows of 512 tokens, of 1,024 in the last tenth. Muon for the matrices of the layers (peak
+two shared CPU cores in float32. Windows of 512 tokens, of 1,024 in the last tenth of the schedule. Muon for the matrices of the layers (peak
 learning rate {lr}, momentum 0.95, weight decay {weight_decay}), AdamW for embedding and norms (peak {adam_lr}, betas 0.9 and
 0.95), linear warm-up over 3 % of the training, a cosine to a quarter of the peak, and with the long windows a line to
-zero; gradient norm clipped at {clip}; dropout {dropout}.
+zero; gradient norm clipped at {clip}; dropout {dropout}. {remark}
 
 ## Validation
 
@@ -93,6 +93,7 @@ def main():
     parser.add_argument("--run", required=True, type=pathlib.Path, help="folder with checkpoint.pt")
     parser.add_argument("--tokenizer", required=True, type=pathlib.Path, help="folder with tokenizer.json")
     parser.add_argument("--corpus", default="../shared/corpus", type=pathlib.Path)
+    parser.add_argument("--remark", default="", help="sentence for the card, where settings changed on the way")
     args = parser.parse_args()
     folder, config = MODELS / args.model, LADDER[args.model]
     saved = torch.load(args.run / "checkpoint.pt", map_location="cpu")
@@ -115,7 +116,7 @@ def main():
         epochs=count["tokens"] / len(training_tokens(args.corpus, tokenizer)), corpus_megabytes=trained_bytes / 1e6,
         steps=count["steps"], minutes=count["seconds"] / 60, batch=int(settings["batch"]), lr=settings["lr"],
         adam_lr=settings["adam_lr"], weight_decay=settings["weight_decay"], clip=settings["clip"],
-        dropout=settings["dropout"]))
+        dropout=settings["dropout"], remark=args.remark))
     print(json.dumps({"model": args.model, "bits_per_byte": round(bpb, 4), "tokens": count["tokens"]}))
 
 
