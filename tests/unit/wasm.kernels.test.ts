@@ -200,6 +200,7 @@ describe('probe', () => {
   test.each(shared ? [1, 2] : [1])('reads what it says and multiplies what it says (%i threads)', async (threads) => {
     const probe = await createWasmProbe({ threads })
     expect(() => probe.readPass()).toThrow('before prepare')
+    expect(() => probe.prepare(2 ** 40)).toThrow('up to')
     await probe.prepare(2 ** 20 + 5)
     expect(await probe.readPass()).toBe(2 ** 20 + 128)
     expect(await probe.matmulPass()).toBe(2 * 128 * 256 * 512)

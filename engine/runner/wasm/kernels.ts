@@ -38,7 +38,7 @@ export class Kernels {
     this.valueBytes = 4 * c.kvHeads * blocks * KV_BLOCK * headValues
     // One cache line more than the positions: rows a power of two apart would fight for the same lines.
     this.scoreStride = 4 * Math.ceil(c.maxPositions / KV_BLOCK) * KV_BLOCK + 64
-    this.scratchBytes = Math.ceil(Math.max((c.heads / c.kvHeads) * (this.scoreStride + 4 * headValues), 4 * TOKEN_BLOCK * PANEL) / 64) * 64
+    this.scratchBytes = Math.ceil(Math.max((c.heads / c.kvHeads) * (this.scoreStride + 4 * headValues + 4), 4 * TOKEN_BLOCK * PANEL) / 64) * 64
     this.epsilon = floatBits(c.rmsNormEps)
     this.queryScale = floatBits(1 / Math.sqrt(c.headDim))
   }

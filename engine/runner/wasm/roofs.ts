@@ -22,46 +22,40 @@ export interface WasmProbe extends RoofProbe {
 
 /** The same threads and kernels as createWasmRunner with these options. Throws as it does. */
 export async function createWasmProbe(options: MachineOptions = {}): Promise<WasmProbe> {
+  const sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256].map((mb) => mb * 2 ** 20)
   const arena = new Arena(CONTROL_BYTES)
   const sink = arena.take(64 * 64) // a cache line for each thread
   const w = arena.takeWords(ROWS * COLS)
   const x = arena.takeWords(TOKENS * COLS)
   const y = arena.takeWords(TOKENS * ROWS)
-  const compute = await Machine.create(arena.bytes, 'Measuring the matmul rate', options)
-  compute.f32.fill(0.5, w / 4, y / 4)
-  let reading: { machine: Machine; address: number; sink: number; bytes: number } | undefined
+  const data = arena.take(sizes.at(-1)!) // takes up memory only as far as it is written
+  const machine = await Machine.create(arena.bytes, 'Measuring the read rate', options)
+  machine.f32.fill(0.5, w / 4, y / 4)
+  let bytes = 0
   return {
-    threads: compute.threads,
-    sizes: [1, 2, 4, 8, 16, 32, 64, 128, 256].map((mb) => mb * 2 ** 20),
-    async prepare(bytes) {
-      reading?.machine.dispose()
-      reading = undefined
-      const whole = Math.ceil(bytes / 128) * 128 // the kernel goes by 128 bytes
-      const place = new Arena(CONTROL_BYTES)
-      const lines = place.take(64 * 64)
-      const address = place.take(whole)
-      const machine = await Machine.create(place.bytes, `Reading ${bytes / 2 ** 20} MB`, { ...options, threads: compute.threads })
+    threads: machine.threads,
+    sizes,
+    prepare(wanted) {
+      if (!(wanted > 0 && wanted <= sizes.at(-1)!)) throw new RangeError(`this probe reads up to ${sizes.at(-1)!} bytes, not ${wanted}`)
+      bytes = Math.ceil(wanted / 128) * 128 // the kernel goes by 128 bytes
       // Pages that were never written are all one and the same page to the system.
-      machine.f32.fill(0.5, address / 4, (address + whole) / 4)
-      reading = { machine, address, sink: lines, bytes: whole }
+      machine.f32.fill(0.5, data / 4, (data + bytes) / 4)
     },
     readPass() {
-      if (!reading) throw new RangeError('readPass before prepare')
-      reading.machine.launch(READ, Math.ceil(reading.bytes / READ_UNIT), reading.address, reading.bytes, reading.sink)
-      return reading.bytes
+      if (bytes === 0) throw new RangeError('readPass before prepare')
+      machine.launch(READ, Math.ceil(bytes / READ_UNIT), data, bytes, sink)
+      return bytes
     },
     matmulPass() {
-      compute.launch(MATMUL, ROWS / PANEL, w, x, y, COLS, TOKENS, 4 * COLS, 4 * ROWS, 0, ROWS / PANEL)
+      machine.launch(MATMUL, ROWS / PANEL, w, x, y, COLS, TOKENS, 4 * COLS, 4 * ROWS, 0, ROWS / PANEL)
       return 2 * TOKENS * COLS * ROWS
     },
     maddPass() {
-      compute.launch(MADD, MADD_UNITS, sink)
+      machine.launch(MADD, MADD_UNITS, sink)
       return MADD_UNITS * MADD_FLOPS
     },
     dispose() {
-      reading?.machine.dispose()
-      compute.dispose()
-      reading = undefined
+      machine.dispose()
     },
   }
 }

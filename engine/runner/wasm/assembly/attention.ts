@@ -9,7 +9,7 @@ const SPAN: u32 = 8
  * the scale already; the cache is laid out as in rope.ts. Serves prefill and decode: the query heads of a KV head (a group, GQA) and, in pairs,
  * the registers are what is reused. Units: rows × KV heads. Strides and sizes in bytes.
  *
- * scratch: group rows of `scoreStride` bytes for the scores, then group rows of padded head_dim for the sums.
+ * scratch: group rows of `scoreStride` bytes for the scores, then group rows of padded head_dim for the sums, then group scales.
  */
 export function attend(
   qkv: usize, stride: usize, out: usize, outStride: usize, rows: usize, keys: usize, values: usize, blocks: u32,
@@ -19,6 +19,7 @@ export function attend(
   const keyBlock: usize = headDim * (KV_BLOCK * 4)
   const valueBlock: usize = padded * (KV_BLOCK * 4)
   const sums = scratch + group * scoreStride
+  const scales = sums + group * padded * 4
   for (let unit = from; unit < to; unit++) {
     const t = unit / kvHeads
     const head = unit % kvHeads
@@ -36,7 +37,7 @@ export function attend(
     }
 
     memory.fill(sums, 0, group * padded * 4)
-    for (let row: u32 = 0; row < group; row++) softmax(scratch + row * scoreStride, positions)
+    for (let row: u32 = 0; row < group; row++) store<f32>(scales + row * 4, softmax(scratch + row * scoreStride, positions))
 
     for (let first: u32 = 0; first < positions; first += SPAN * KV_BLOCK) {
       const last = min(first + SPAN * KV_BLOCK, positions)
@@ -50,7 +51,7 @@ export function attend(
 
     let target = out + t * outStride + head * group * headDim * 4
     for (let row: u32 = 0; row < group; row++) {
-      memory.copy(target, sums + row * padded * 4, headDim * 4)
+      scaled(sums + row * padded * 4, load<f32>(scales + row * 4), target, headDim)
       target += headDim * 4
     }
   }
@@ -111,26 +112,47 @@ function scores1(q: usize, k: usize, headDim: u32, score: usize): void {
 }
 
 /**
- * Scores to probabilities, in place. What lies behind the last position, up to a multiple of four,
- * counts as −∞; the cache's slots there hold whatever was there before.
+ * Scores to e^(score − largest), in place; returns what to multiply by to make them probabilities. What lies
+ * behind the last position, up to a multiple of eight, counts as −∞; those slots hold whatever was there before.
  */
-function softmax(score: usize, positions: u32): void {
+function softmax(score: usize, positions: u32): f32 {
   const end = score + positions * 4
-  const padded = score + ((positions + 3) & ~3) * 4
+  const padded = score + ((positions + 7) & ~7) * 4
   for (let p = end; p < padded; p += 4) store<f32>(p, -Infinity)
-  let top = f32x4.splat(-Infinity)
-  for (let p = score; p < padded; p += 16) top = f32x4.pmax(top, v128.load(p))
+  let top = v128.load(score), other = v128.load(score, 16)
+  for (let p = score + 32; p < padded; p += 32) {
+    top = f32x4.pmax(top, v128.load(p))
+    other = f32x4.pmax(other, v128.load(p, 16))
+  }
+  top = f32x4.pmax(top, other)
   const most = f32x4.splat(max(
     max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)),
     max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3))))
-  let total = f32x4.splat(0)
-  for (let p = score; p < padded; p += 16) {
-    const e = exp(f32x4.sub(v128.load(p), most))
-    v128.store(p, e)
-    total = f32x4.add(total, e)
+  let total = f32x4.splat(0), rest = total
+  // Two at a time: V8 makes the constants of `exp` anew in every round.
+  for (let p = score; p < padded; p += 32) {
+    const a = exp(f32x4.sub(v128.load(p), most))
+    const b = exp(f32x4.sub(v128.load(p, 16), most))
+    v128.store(p, a)
+    v128.store(p, b, 16)
+    total = f32x4.add(total, a)
+    rest = f32x4.add(rest, b)
   }
-  const scale = f32x4.splat(<f32>1 / sum(total))
-  for (let p = score; p < padded; p += 16) v128.store(p, f32x4.mul(v128.load(p), scale))
+  return <f32>1 / sum(f32x4.add(total, rest))
+}
+
+/** target = sums · scale, `count` floats. */
+function scaled(sums: usize, scale: f32, target: usize, count: u32): void {
+  const whole = sums + (count & ~3) * 4
+  const end = sums + count * 4
+  for (; sums < whole; sums += 16) {
+    v128.store(target, f32x4.mul(v128.load(sums), f32x4.splat(scale)))
+    target += 16
+  }
+  for (; sums < end; sums += 4) {
+    store<f32>(target, load<f32>(sums) * scale)
+    target += 4
+  }
 }
 
 /** Adds to 16 sums of each of two heads: probabilities of positions [first, last) times their values. */
