@@ -30,8 +30,8 @@ const LABELS: Stop['labels'] = {
 export const STOPS: Record<StopName, Stop> = {
   /** The whole way, toll to cruise: the wide hero of a slide. */
   'two-stage': { target: [3, 2, -2], yaw: -18, pitch: 34, span: [80, 36], labels: LABELS },
-  /** A full page: the road runs from the lower left to the upper right and leaves the other two corners to text. */
-  cover: { target: [3, 2, 1], yaw: -18, pitch: 34, span: [78, 43], labels: LABELS },
+  /** A full page, seen flatter: the road takes the upper half from edge to edge, the lower one is for text. */
+  cover: { target: [1.5, 2, 13], yaw: -11, pitch: 28.5, span: [85, 47.8], labels: LABELS },
   /** The plaza with its gates and the line before it. */
   toll: {
     target: [-27, 1, 9], yaw: -18, pitch: 36, span: [44, 21],

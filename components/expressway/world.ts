@@ -237,7 +237,7 @@ function build(): World {
 
   const trees: Tree[] = [
     // Behind the deck, in the corner between it and the plaza, and on the open ground before it.
-    [25, -27, 0.9], [28, -25, 0.7],
+    [16, -22.5, 0.9], [19, -21, 0.7],
     [-33, -1.5, 0.95], [-30.6, 0.6, 0.7], [-46, -1, 1],
     [18, 13, 1], [21, 14.6, 0.74], [37, 8, 0.9], [5, 24, 0.8], [31, 20, 0.85], [33.4, 22, 0.66], [48, 18, 0.9], [14, 33, 0.9],
   ].map(([x, z, size]) => ({ foot: [x!, 0, z!] as Vec3, size: size! }))
