@@ -2,7 +2,7 @@ import type { Model } from '../../model/weights'
 import { BLOCK_SIZE, checkBatch, RunnerError, type Runner, type RunnerOptions, type StepBatch, type StepResult } from '../runner'
 import { sampleRow } from '../sampling'
 import { Arena } from './arena'
-import { deviceName } from './features'
+import { defaultThreads, deviceName } from './features'
 import { CONTROL_BYTES, ROW_BYTES } from './jobs'
 import { fillAngles, Kernels, writeRow, type LayerCache } from './kernels'
 import { Machine, type MachineOptions } from './machine'
@@ -35,7 +35,7 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
   const middle = arena.take(limits.tokens * kernels.middleStride) // (T, ffn)
   const picked = arena.take(limits.sequences * kernels.hiddenStride) // rows whose logits are wanted
   const logits = arena.takeWords(limits.sequences * logitsRow)
-  const scratch = arena.take((options.threads ?? 64) * kernels.scratchBytes)
+  const scratch = arena.take((options.threads ?? defaultThreads()) * kernels.scratchBytes)
 
   let machine: Machine | undefined = await Machine.create(arena.bytes, `${model.name} with ${limits.blocks} KV blocks`, options)
   const device = { name: deviceName(machine.variant, machine.threads), runner: 'wasm' as const, model: model.name, threads: machine.threads }

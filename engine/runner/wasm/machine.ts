@@ -19,6 +19,8 @@ interface Exports {
 const PAGE = 65536
 /** Of WebAssembly with 32-bit addresses. */
 const MOST_BYTES = 2 ** 32
+/** More would claim more than they compute. */
+export const MOST_THREADS = 64
 /** Claims a thread makes of a job, about: fewer cost less, more even out better. */
 const CLAIMS = 4
 
@@ -44,17 +46,30 @@ export class Machine {
   /**
    * Throws RunnerError('unsupported') where the engine lacks what was asked for, and
    * RunnerError('out-of-memory') where it gives no such memory; `what` names who wants it.
+   * Where nobody asked for a number of threads and helpers cannot be started, one thread does it all.
    */
   static async create(bytes: number, what: string, options: MachineOptions = {}): Promise<Machine> {
     const variant = pickVariant(options.variant)
     const threads = options.threads ?? defaultThreads()
-    if (!(Number.isInteger(threads) && threads >= 1 && threads <= 64)) throw new RunnerError(`threads must be 1 … 64, got ${threads}`, 'unsupported')
-    if (threads > 1 && !canShareMemory()) throw new RunnerError(`${threads} threads need a cross-origin isolated page (COOP and COEP headers). Run with one thread.`, 'unsupported')
-    const memory = allocate(bytes, what, threads > 1)
-    const module = await WebAssembly.compile(wasmBytes(variant, threads > 1))
+    if (!(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) throw new RunnerError(`threads must be 1 … ${MOST_THREADS}, got ${threads}`, 'unsupported')
+    if (threads === 1) return Machine.alone(bytes, what, variant)
+    if (!canShareMemory()) throw new RunnerError(`${threads} threads need a cross-origin isolated page (COOP and COEP headers). Run with one thread.`, 'unsupported')
+    const memory = allocate(bytes, what, true)
+    const module = await WebAssembly.compile(wasmBytes(variant, true))
     const { exports } = await WebAssembly.instantiate(module, { env: { memory } })
-    const team = threads > 1 ? await gatherTeam(module, memory, threads - 1) : undefined
-    return new Machine(variant, threads, memory, exports as unknown as Exports, team, team !== undefined && canBlock(memory))
+    try {
+      const team = await gatherTeam(module, memory, threads - 1)
+      return new Machine(variant, threads, memory, exports as unknown as Exports, team, canBlock(memory))
+    } catch (error) {
+      if (options.threads !== undefined) throw error
+      return Machine.alone(bytes, what, variant)
+    }
+  }
+
+  private static async alone(bytes: number, what: string, variant: Variant): Promise<Machine> {
+    const memory = allocate(bytes, what, false)
+    const { instance } = await WebAssembly.instantiate(wasmBytes(variant, false), { env: { memory } })
+    return new Machine(variant, 1, memory, instance.exports as unknown as Exports, undefined, false)
   }
 
   /**

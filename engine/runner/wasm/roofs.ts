@@ -1,7 +1,7 @@
 import type { RoofProbe } from '../probe'
 import { Arena } from './arena'
 import { CONTROL_BYTES, MADD, MATMUL, PANEL, READ } from './jobs'
-import { Machine, type MachineOptions } from './machine'
+import { Machine, MOST_THREADS, type MachineOptions } from './machine'
 
 /** Bytes of a unit of the read kernel (assembly/roofs.ts). */
 const READ_UNIT = 65536
@@ -24,7 +24,7 @@ export interface WasmProbe extends RoofProbe {
 export async function createWasmProbe(options: MachineOptions = {}): Promise<WasmProbe> {
   const sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256].map((mb) => mb * 2 ** 20)
   const arena = new Arena(CONTROL_BYTES)
-  const sink = arena.take(64 * 64) // a cache line for each thread
+  const sink = arena.take(MOST_THREADS * 64) // a cache line for each thread
   const w = arena.takeWords(ROWS * COLS)
   const x = arena.takeWords(TOKENS * COLS)
   const y = arena.takeWords(TOKENS * ROWS)
