@@ -30,7 +30,7 @@ export interface CoverReading extends Reading {
   sent: number
 }
 
-/** The default prompt alone, then enough traffic for a tail. The road shows the first until the second is whole. */
+/** The default prompt alone, then enough traffic for a tail. */
 export async function* run(_: object, context: Context): AsyncGenerator<CoverReading> {
   const { engine, signal, seed } = context
   const solo: { trace?: Trace } = {}
@@ -45,7 +45,7 @@ export async function* run(_: object, context: Context): AsyncGenerator<CoverRea
   const crowd = traffic({ model: MODEL, requests: users(sent, seed), burst: users(3 * PLACES, seed + 1), places: PLACES, load: LOAD, cv: 1 }, context)
   for await (const { trace, complete } of crowd) {
     const served = trace.events.reduce((n, e) => n + (e.kind === 'finished' ? 1 : 0), 0)
-    yield { trace: complete ? trace : solo.trace!, complete, solo: solo.trace!, crowd: complete ? trace : undefined, served, sent }
+    yield { trace, complete, solo: solo.trace!, crowd: complete ? trace : undefined, served, sent }
   }
 }
 

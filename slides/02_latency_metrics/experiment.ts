@@ -19,10 +19,13 @@ export const PLACES = 4
 /** Share of the rate that the engine sustains: busy, but it keeps up. */
 export const LOAD = 0.75
 
+/** Requests of the burst that finds the rate: every place filled eight times over. */
+const BURST = 8 * PLACES
+
 /** Requests sent at three quarters of what the engine sustains, in a rhythm between metronome and bursts. */
 export function run(p: Values<typeof params>, context: Context): AsyncGenerator<TrafficReading> {
   return traffic(
-    { model: 'tales-5m', requests: chats(p.requests, context.seed), burst: chats(4 * PLACES, context.seed + 1), places: PLACES, load: LOAD, cv: p.cv },
+    { model: 'tales-5m', requests: chats(p.requests, context.seed), burst: chats(BURST, context.seed + 1), places: PLACES, load: LOAD, cv: p.cv },
     context,
   )
 }

@@ -84,7 +84,7 @@ describe('00', () => {
     return readings
   }
 
-  test('a quick machine serves enough for a p99, and the road shows the crowd only when it is whole', async () => {
+  test('a quick machine serves enough for a p99, and the crowd is handed over only when it is whole', async () => {
     const readings = await all({ costs: { baseMs: 0.5, perTokenMs: 0.02 } })
     const last = readings.at(-1)!
     expect(perRequest(last.crowd!)).toHaveLength(300)
