@@ -1,3 +1,4 @@
+import prompts from '$assets/models/prompts.json'
 import { define } from '$components/controls/params'
 import { stream } from '$components/frame/arrivals'
 import type { Context, Reading } from '$components/frame/experiment'
@@ -34,7 +35,7 @@ export interface CoverReading extends Reading {
 export async function* run(_: object, context: Context): AsyncGenerator<CoverReading> {
   const { engine, signal, seed } = context
   const solo: { trace?: Trace } = {}
-  for await (const { trace, complete } of follow(engine, { model: MODEL, requests: [{ prompt: 24, maxTokens: OUTPUT }] }, signal)) {
+  for await (const { trace, complete } of follow(engine, { model: MODEL, requests: [{ prompt: prompts[0]!.text, maxTokens: OUTPUT }] }, signal)) {
     if (complete) solo.trace = trace
     yield { trace, complete: false, solo: trace, served: 0, sent: 0 }
   }
@@ -49,7 +50,8 @@ export async function* run(_: object, context: Context): AsyncGenerator<CoverRea
   }
 }
 
+/** The shown prompts in any order, each with its own patience. */
 function users(count: number, seed: number): WorkloadRequest[] {
   const uniform = stream(seed)
-  return Array.from({ length: count }, () => ({ prompt: 16 + Math.floor(32 * uniform()), maxTokens: 12 + Math.floor(36 * uniform()), ignoreEos: true }))
+  return Array.from({ length: count }, () => ({ prompt: prompts[Math.floor(prompts.length * uniform())]!.text, maxTokens: 12 + Math.floor(36 * uniform()) }))
 }

@@ -1,3 +1,4 @@
+import prompts from '$assets/models/prompts.json'
 import { define, integer, linear, log, type Values } from '$components/controls/params'
 import { stream } from '$components/frame/arrivals'
 import type { Context } from '$components/frame/experiment'
@@ -30,12 +31,11 @@ export function run(p: Values<typeof params>, context: Context): AsyncGenerator<
   )
 }
 
-/** Short chats of unequal length: prompts of 8 to 64 tokens, outputs of 4 to 44, fewer of the long ones. */
+/** The shown prompts in any order, with outputs of 4 to 44 tokens, fewer of the long ones. */
 function chats(count: number, seed: number): WorkloadRequest[] {
   const uniform = stream(seed ^ 0x5eed)
   return Array.from({ length: count }, () => ({
-    prompt: 8 + Math.floor(56 * uniform() ** 2),
+    prompt: prompts[Math.floor(prompts.length * uniform())]!.text,
     maxTokens: 4 + Math.floor(40 * uniform() ** 2),
-    ignoreEos: true,
   }))
 }
