@@ -1,15 +1,19 @@
+import * as claims from './claims'
 import * as fit from './fit'
 import * as generate from './generate'
 import * as score from './score'
+import * as simulate from './simulate'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { fit, generate, score }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { fit, generate, score, simulate }
 
 const HELP = `expressway COMMAND [options]
 
+  claims     published numbers, and ours beside them
   fit        the step cost of a server, from its request log
   generate   continue a text, and say how long it took
   score      how well a model predicts a text
+  simulate   a workload served in virtual time
 
 expressway COMMAND --help tells more. Results go to standard output (one JSON object with --json),
 errors to standard error with a non-zero exit code.

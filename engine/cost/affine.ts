@@ -1,4 +1,4 @@
-import type { StepCost } from '../serving/step-cost'
+import type { StepCost, Work } from '../serving/step-cost'
 import type { Provenance } from '../trace/provenance'
 
 /** The five numbers that explain a vLLM server (REFERENCE §2): t = a + b·n + c·S + d·p + e·Σ(chunk × context). */
@@ -21,5 +21,21 @@ export const RTX4090_LLAMA31_8B: AffineCosts = {
 
 export function affine(costs: AffineCosts, provenance: Provenance): StepCost {
   const { base_ms: a, per_sequence_ms: b, per_context_token_ms: c, per_prefill_token_ms: d, per_prefill_token_context_ms: e } = costs
-  return { provenance, step: (n, s, p, pc) => a + b * n + c * s + d * p + e * pc }
+  return {
+    provenance,
+    step: (n, s, p, pc) => a + b * n + c * s + d * p + e * pc,
+    counted: {
+      rates: [a, b, c, d, e / 2],
+      work(n, s, p, pc2, into: Work) {
+        const { first, growth } = into
+        first[0] = 1
+        first[1] = n
+        first[2] = s
+        first[3] = p
+        first[4] = pc2
+        growth[2] = n // every context grows by one token
+        into.steps = p > 0 ? 1 : Infinity
+      },
+    },
+  }
 }

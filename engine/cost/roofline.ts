@@ -1,6 +1,6 @@
 import { hardware, type Hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
-import type { StepCost } from '../serving/step-cost'
+import type { StepCost, Work } from '../serving/step-cost'
 
 export interface RooflineOptions {
   hardware: string
@@ -40,18 +40,40 @@ export function roofline(options: RooflineOptions): StepCost & { hardware: Hardw
   const active = activeParameters(m)
   const unembed = m.hidden * m.vocab
   const attention = 4 * m.layers * m.heads * m.headDim
+  // A chunk reads its context once, whatever its length: pc / p is that context.
+  const flopsOf = (n: number, p: number, s: number, pc: number) => 2 * active * (n + p) + 2 * unembed * (n + (p > 0 ? 1 : 0)) + attention * (s + pc)
+  const bytesOf = (n: number, p: number, s: number, pc: number) => (touchedParameters(m, n + p) + unembed) * weight + kv * (s + (p > 0 ? pc / p : 0) + n + p)
+  // Whole numbers of work: units that divide what a token of context adds, so that rounding touches the weights' share alone.
+  const flopUnit = attention / 1024
+  const byteUnit = kv / 1024
+  const msPerFlopUnit = flopUnit / flopsPerMs
+  const msPerByteUnit = byteUnit / bytesPerMs
   return {
     hardware: h,
     model: m,
     provenance: { how: 'modelled', hardware: `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}`, model: m.label },
     step(n, s, p, pc) {
-      const tokens = n + p
-      if (tokens === 0) return 0
-      const sampled = n + (p > 0 ? 1 : 0)
-      const flops = 2 * active * tokens + 2 * unembed * sampled + attention * (s + pc)
-      // A chunk reads its context once, whatever its length: pc / p is that context.
-      const bytes = (touchedParameters(m, tokens) + unembed) * weight + kv * (s + (p > 0 ? pc / p : 0) + tokens)
-      return Math.max(flops / flopsPerMs, bytes / bytesPerMs) + overheadMs
+      if (n + p === 0) return 0
+      return Math.max(flopsOf(n, p, s, pc) / flopsPerMs, bytesOf(n, p, s, pc) / bytesPerMs) + overheadMs
+    },
+    counted: {
+      rates: [overheadMs, msPerFlopUnit, msPerByteUnit, 0, 0],
+      work(n, s, p, pc2, into: Work) {
+        const { first, growth } = into
+        const flops = Math.round(flopsOf(n, p, 0, pc2 / 2) / flopUnit) + 1024 * s
+        const bytes = Math.round(bytesOf(n, p, 0, pc2 / 2) / byteUnit) + 1024 * s
+        const compute = flops * msPerFlopUnit
+        const memory = bytes * msPerByteUnit
+        const bound = compute >= memory
+        first[0] = 1
+        first[1] = bound ? flops : 0
+        first[2] = bound ? 0 : bytes
+        growth[1] = bound ? 1024 * n : 0
+        growth[2] = bound ? 0 : 1024 * n
+        // Contexts grow: where the other side grows faster, it takes over some steps from now. Well before that, look again.
+        const closing = 1024 * n * (bound ? msPerByteUnit - msPerFlopUnit : msPerFlopUnit - msPerByteUnit)
+        into.steps = p > 0 ? 1 : closing <= 0 ? Infinity : Math.max(1, Math.floor((Math.abs(compute - memory) / closing) * (1 - 1e-9)) - 1)
+      },
     },
   }
 }

@@ -1,5 +1,6 @@
 import { BLOCK_SIZE } from '../runner/runner'
 import { BlockPool } from './blocks'
+import type { PrefixCache } from './prefix-cache'
 
 export interface SchedulerLimits {
   /** Sequences in one step. */
@@ -8,6 +9,32 @@ export interface SchedulerLimits {
   maxBatchedTokens: number
   /** KV blocks in the pool. */
   blocks: number
+}
+
+/** How steps are put together; the defaults are vLLM v1's, and the live engine's. */
+export interface SchedulerPolicy {
+  /**
+   * continuous: running requests and admissions share every step. prefill-first: while anybody can be
+   * admitted, steps hold prompts only and the decodes wait (vLLM v0). static: a batch is put together
+   * when the last one is over, and nobody joins it.
+   */
+  batching: 'continuous' | 'prefill-first' | 'static'
+  /** Prompts may be cut to fill a step's budget; else a prompt is computed whole, alone if it is longer than the budget. */
+  chunkedPrefill: boolean
+  /** What a preempted request loses: all it computed, or only its place (its blocks wait in host memory). */
+  preemption: 'recompute' | 'swap'
+  /** paged: blocks as positions are reached. reserved: at once for all a request may come to, as before PagedAttention. */
+  allocation: 'paged' | 'reserved'
+  /** Tokens per KV block. */
+  blockSize: number
+  /** Sequences get the ids of their blocks; simulated ones need the number only. */
+  blockIds: boolean
+  /** Prompts that were computed before need not be computed again. */
+  cache?: PrefixCache
+}
+
+const VLLM_V1: SchedulerPolicy = {
+  batching: 'continuous', chunkedPrefill: true, preemption: 'recompute', allocation: 'paged', blockSize: BLOCK_SIZE, blockIds: true,
 }
 
 /**
@@ -19,6 +46,12 @@ export class Sequence {
   computed = 0
   /** Tokens there are: the prompt's and those sampled so far. */
   known: number
+  /** Tokens of this step, for the running ones that are part of it. */
+  granted = 0
+  /** KV blocks held. */
+  blocks = 0
+  /** Its keys and values lie in host memory and have to be brought back. */
+  swapped = false
   readonly blockTable: number[] = []
 
   constructor(
@@ -26,6 +59,10 @@ export class Sequence {
     readonly promptTokens: number,
     /** Output tokens the client asked for at most. */
     readonly maxTokens: number,
+    /** Smaller goes first; equals go by arrival. */
+    readonly priority = 0,
+    /** One id per block of the prompt; equal leading ids mean equal text. */
+    readonly prefix?: readonly number[],
   ) {
     this.known = promptTokens
   }
@@ -62,18 +99,32 @@ export interface Outcome {
  * `computed` to `known` tokens (vLLM v1). Running requests come first, then the queue's head, until the
  * token budget, the places or the blocks run out; when a running request finds no block, the one
  * admitted last gives its blocks back and starts over (preemption by recompute).
+ *
+ * Who is part of a step is always one stretch of `running`; `plan` marks it and builds no objects,
+ * so that simulated time can ask a million times a second. `next` and `complete` are the same for the
+ * live engine, which needs positions and block tables.
  */
-export class Scheduler {
-  private readonly waiting: Sequence[] = []
-  private readonly running: Sequence[] = []
-  private readonly pool: BlockPool
-  private preempted = false
+export class Scheduler<S extends Sequence = Sequence> {
+  readonly waiting: S[] = []
+  readonly running: S[] = []
+  readonly policy: SchedulerPolicy
+  /** Blocks moved between device and host memory by the plan, both ways. */
+  swappedBlocks = 0
+  /** The plan took somebody's place away: the next one may admit whom this one could not. */
+  preempted = false
+  /** Where the planned step's part of `running` begins. */
+  first = 0
+  private readonly pool?: BlockPool
+  private free: number
 
   constructor(
     readonly limits: SchedulerLimits,
-    private readonly onPreempt: (sequence: Sequence) => void = () => {},
+    private readonly onPreempt: (sequence: S) => void = () => {},
+    policy: Partial<SchedulerPolicy> = {},
   ) {
-    this.pool = new BlockPool(limits.blocks)
+    this.policy = { ...VLLM_V1, ...policy }
+    this.free = limits.blocks
+    if (this.policy.blockIds) this.pool = new BlockPool(limits.blocks)
   }
 
   get idle(): boolean {
@@ -84,25 +135,39 @@ export class Scheduler {
     return this.waiting.length
   }
 
+  /** Blocks in use, cached prefixes that nobody uses now not counted. */
   get blocksUsed(): number {
-    return this.pool.used
+    return this.limits.blocks - this.available
+  }
+
+  /** Blocks that can be had: free ones and cached ones that nobody uses now. */
+  private get available(): number {
+    return this.policy.cache ? this.free + this.policy.cache.evictable : this.free
   }
 
   /** Why this request can never be served, or undefined when it can. */
   refuses(promptTokens: number, maxTokens: number): string | undefined {
     if (promptTokens < 1) return 'the prompt is empty'
-    const blocks = blocksFor(promptTokens + maxTokens)
-    if (blocks > this.limits.blocks) return `it needs ${blocks} KV blocks of ${BLOCK_SIZE} tokens, the pool has ${this.limits.blocks}`
+    const blocks = this.blocksFor(promptTokens + maxTokens)
+    if (blocks > this.limits.blocks) return `it needs ${blocks} KV blocks of ${this.policy.blockSize} tokens, the pool has ${this.limits.blocks}`
     return undefined
   }
 
   /** Puts a request at the end of the line. Throws RangeError for one that `refuses` names a reason for. */
-  add(id: number, promptTokens: number, maxTokens: number): Sequence {
-    const reason = this.refuses(promptTokens, maxTokens)
-    if (reason) throw new RangeError(`request ${id} cannot be served: ${reason}`)
+  add(this: Scheduler<Sequence>, id: number, promptTokens: number, maxTokens: number): Sequence {
     const sequence = new Sequence(id, promptTokens, maxTokens)
-    this.waiting.push(sequence)
+    this.enqueue(sequence)
     return sequence
+  }
+
+  /** Puts a request behind all of its priority. What it has computed elsewhere (`computed`) it keeps. Throws as `add`. */
+  enqueue(s: S): void {
+    const reason = this.refuses(s.promptTokens, s.maxTokens)
+    if (reason) throw new RangeError(`request ${s.id} cannot be served: ${reason}`)
+    let at = this.waiting.length
+    while (at > 0 && this.waiting[at - 1]!.priority > s.priority) at--
+    if (at === this.waiting.length) this.waiting.push(s)
+    else this.waiting.splice(at, 0, s)
   }
 
   /**
@@ -110,29 +175,61 @@ export class Scheduler {
    * caller would take; they are granted while nobody waits.
    */
   next(chain = 1): Batch | null {
-    const grants: Grant[] = []
-    let budget = this.limits.maxBatchedTokens
+    const granted = this.plan()
+    if (granted === 0) return null
+    const grants = this.running.slice(this.first, this.first + granted).map(grant)
+    return { grants, steps: this.chainLength(grants, chain) }
+  }
 
-    for (let i = 0; i < this.running.length && budget > 0; i++) {
-      const s = this.running[i]!
-      const tokens = Math.min(s.known - s.computed, budget)
-      if (!this.makeRoom(s, s.computed + tokens)) break // s itself was the tail and gave way
-      grants.push(grant(s, tokens))
-      budget -= tokens
-    }
-    // A preemption means the blocks are gone: admitting now would only preempt again.
-    while (budget > 0 && !this.preempted && this.running.length < this.limits.maxSequences && this.waiting.length > 0) {
-      const s = this.waiting[0]! // the head waits if it does not fit: overtaking would starve long requests
-      const tokens = Math.min(s.known, budget)
-      if (blocksFor(tokens) > this.pool.available) break
-      this.waiting.shift()
-      this.running.push(s)
-      this.grow(s, tokens)
-      grants.push(grant(s, tokens))
-      budget -= tokens
-    }
+  /** Decides the next step: so many of `running`, from `first` on, are part of it, with `granted` tokens each. */
+  plan(): number {
+    this.swappedBlocks = 0
     this.preempted = false
-    return grants.length === 0 ? null : { grants, steps: this.chainLength(grants, chain) }
+    this.first = 0
+    switch (this.policy.batching) {
+      case 'continuous': return this.admit(this.continueRunning())
+      case 'prefill-first': return this.promptsFirst()
+      case 'static': {
+        if (this.running.length === 0) this.formBatch()
+        return this.continueRunning().granted
+      }
+    }
+  }
+
+  /**
+   * After a plan whose grants are all decodes: how many steps like it, at most `most`, can follow one
+   * another before blocks run out. Whoever waits stays blocked meanwhile: places and blocks only get scarcer.
+   */
+  repeatable(most: number): number {
+    if (most === 1 || this.policy.allocation === 'reserved') return most
+    const available = this.available
+    // In the worst case all of them cross into a new block at once.
+    if (this.running.length * (1 + Math.floor((most - 1) / this.policy.blockSize)) <= available) return most
+    let low = 1
+    let high = most
+    while (low < high) {
+      const k = Math.ceil((low + high) / 2)
+      if (this.extraBlocks(k) <= available) low = k
+      else high = k - 1
+    }
+    return low
+  }
+
+  /** Blocks in use once every running request has decoded so many tokens (as `repeatable` allows). */
+  blocksUsedAfter(steps: number): number {
+    return this.blocksUsed + (steps > 1 && this.policy.allocation === 'paged' ? this.extraBlocks(steps) : 0)
+  }
+
+  /** Books `steps` decodes in a row for every running request (at most `repeatable`), or one planned step of any kind. */
+  advance(granted: number, steps: number): void {
+    for (let i = this.first; i < this.first + granted; i++) {
+      const s = this.running[i]!
+      const sample = s.computed + s.granted === s.known
+      s.computed += s.granted + steps - 1
+      if (sample) s.known += steps
+      if (steps > 1) this.grow(s, s.computed)
+      if (this.policy.cache) this.remember(s)
+    }
   }
 
   /** Books a step: what was computed is cached, what was sampled is known, who is done leaves. */
@@ -141,7 +238,7 @@ export class Scheduler {
       const { sampled, finished } = outcomes[i]!
       sequence.computed += tokens + Math.max(0, sampled - 1)
       sequence.known += sampled
-      if (finished) this.leave(sequence)
+      if (finished) this.leave(sequence as S)
     }
   }
 
@@ -157,9 +254,102 @@ export class Scheduler {
     return running !== undefined
   }
 
+  /** A running request is over: its place and its blocks are free. */
+  leave(s: S): void {
+    const at = this.running.indexOf(s)
+    if (at === this.running.length - 1) this.running.pop()
+    else this.running.splice(at, 1)
+    this.freeBlocks(s)
+  }
+
+  /** Running requests catch up, in order of admission, as far as the budget goes. */
+  private continueRunning(): { granted: number; budget: number } {
+    const { chunkedPrefill } = this.policy
+    let budget = this.limits.maxBatchedTokens
+    let granted = 0
+    for (; granted < this.running.length && budget > 0; granted++) {
+      const s = this.running[granted]!
+      const behind = s.known - s.computed
+      if (!chunkedPrefill && behind > budget && granted > 0) break
+      const tokens = chunkedPrefill ? Math.min(behind, budget) : behind
+      if (!this.makeRoom(s, s.computed + tokens)) break // s itself was the tail and gave way
+      s.granted = tokens
+      budget -= tokens
+    }
+    this.left.granted = granted
+    this.left.budget = budget
+    return this.left
+  }
+  private readonly left = { granted: 0, budget: 0 }
+
+  /** The queue's head joins, as long as budget, places and blocks last. Returns how many are part of the step. */
+  private admit({ granted, budget }: { granted: number; budget: number }): number {
+    const { chunkedPrefill, cache } = this.policy
+    // A preemption means the blocks are gone: admitting now would only preempt again.
+    while (budget > 0 && !this.preempted && this.running.length < this.limits.maxSequences && this.waiting.length > 0) {
+      const s = this.waiting[0]! // the head waits if it does not fit: overtaking would starve long requests
+      const found = cache !== undefined && s.prefix !== undefined && s.computed === 0
+      if (found) {
+        this.free += cache.expire()
+        cache.find(s)
+      }
+      const computed = found ? cache.foundTokens : s.computed
+      const behind = s.known - computed
+      if (!chunkedPrefill && behind > budget && granted > 0) break
+      const tokens = chunkedPrefill ? Math.min(behind, budget) : behind
+      const need = this.reservation(s, computed + tokens) - (found ? cache.foundBlocks : 0)
+      if (need > this.available - (found ? cache.foundUnused : 0)) break
+      if (found) cache.take(s)
+      this.waiting.shift()
+      this.running.push(s)
+      this.grow(s, s.computed + tokens)
+      if (s.swapped) {
+        this.swappedBlocks += this.blocksFor(s.computed)
+        s.swapped = false
+      }
+      s.granted = tokens
+      granted++
+      budget -= tokens
+    }
+    return granted
+  }
+
+  /** Prompts while there are any to admit, else everybody decodes. */
+  private promptsFirst(): number {
+    const last = this.running.length - 1
+    if (last >= 0 && this.running[last]!.known - this.running[last]!.computed > 1) {
+      // A prompt that was cut goes on before anything else; only the one admitted last can have been cut.
+      const s = this.running[last]!
+      const tokens = Math.min(s.known - s.computed, this.limits.maxBatchedTokens)
+      this.makeRoom(s, s.computed + tokens)
+      if (!this.preempted) {
+        s.granted = tokens
+        this.first = last
+        return 1
+      }
+    }
+    this.left.granted = 0
+    this.left.budget = this.limits.maxBatchedTokens
+    const admitted = this.admit(this.left)
+    this.first = admitted > 0 ? last + 1 : 0
+    return admitted > 0 ? admitted : this.continueRunning().granted
+  }
+
+  /** Static batching: as many as there are places and blocks for, until all of them are done. */
+  private formBatch(): void {
+    while (this.waiting.length > 0 && this.running.length < this.limits.maxSequences) {
+      const s = this.waiting[0]!
+      const blocks = this.blocksFor(s.promptTokens + s.maxTokens)
+      if (blocks > this.available) break
+      this.waiting.shift()
+      this.running.push(s)
+      this.grow(s, s.promptTokens + s.maxTokens)
+    }
+  }
+
   /** Gives s blocks for `length` positions, at the cost of those admitted after it. False when s itself had to go. */
-  private makeRoom(s: Sequence, length: number): boolean {
-    while (blocksFor(length) - s.blockTable.length > this.pool.available) {
+  private makeRoom(s: S, length: number): boolean {
+    while (this.blocksFor(length) - s.blocks > this.available) {
       const tail = this.running[this.running.length - 1]!
       this.preempt(tail)
       if (tail === s) return false
@@ -168,28 +358,50 @@ export class Scheduler {
     return true
   }
 
-  private preempt(s: Sequence): void {
+  private preempt(s: S): void {
     this.running.pop()
     this.freeBlocks(s)
-    s.computed = 0
-    this.waiting.unshift(s)
+    if (this.policy.preemption === 'swap' && s.computed > 0) {
+      this.swappedBlocks += this.blocksFor(s.computed)
+      s.swapped = true
+    } else s.computed = 0
+    let at = 0
+    while (at < this.waiting.length && this.waiting[at]!.priority < s.priority) at++
+    this.waiting.splice(at, 0, s)
     this.preempted = true
     this.onPreempt(s)
   }
 
-  private grow(s: Sequence, length: number): void {
-    const blocks = blocksFor(length)
-    while (s.blockTable.length < blocks) s.blockTable.push(this.pool.allocate()!)
+  /** Blocks a newcomer must find: for the positions it is granted, or for all it may come to. */
+  private reservation(s: S, length: number): number {
+    return this.blocksFor(this.policy.allocation === 'reserved' ? s.promptTokens + s.maxTokens : length)
   }
 
-  private leave(s: Sequence): void {
-    this.running.splice(this.running.indexOf(s), 1)
-    this.freeBlocks(s)
+  private grow(s: S, length: number): void {
+    const need = this.reservation(s, length) - s.blocks
+    if (need <= 0) return
+    if (need > this.free) this.free += this.policy.cache!.evict(need - this.free)
+    this.free -= need
+    s.blocks += need
+    if (this.pool) for (let i = 0; i < need; i++) s.blockTable.push(this.pool.allocate()!)
   }
 
-  private freeBlocks(s: Sequence): void {
-    for (const b of s.blockTable) this.pool.release(b)
+  private extraBlocks(steps: number): number {
+    let sum = 0
+    for (const s of this.running) sum += Math.max(0, this.blocksFor(s.computed + steps) - s.blocks)
+    return sum
+  }
+
+  /** Whole blocks of the prompt that are computed become shareable: the cache holds them from now on. */
+  private remember(s: S): void {
+    if (s.prefix) this.free += this.policy.cache!.insert(s)
+  }
+
+  private freeBlocks(s: S): void {
+    if (this.pool) for (const b of s.blockTable) this.pool.release(b)
     s.blockTable.length = 0
+    this.free += this.policy.cache ? s.blocks - this.policy.cache.release(s) : s.blocks
+    s.blocks = 0
   }
 
   /** Decodes in a row: as many as all can use and blocks are there for; one while anybody waits. */
@@ -200,17 +412,17 @@ export class Scheduler {
       if (s.known - s.computed !== 1) return 1
       steps = Math.min(steps, s.maxTokens - s.outputTokens)
     }
-    const extra = (n: number) => this.running.reduce((sum, s) => sum + blocksFor(s.computed + n) - s.blockTable.length, 0)
-    while (steps > 1 && extra(steps) > this.pool.available) steps--
+    steps = this.repeatable(steps)
     for (const s of this.running) this.grow(s, s.computed + steps)
     return steps
   }
+
+  private blocksFor(positions: number): number {
+    return Math.ceil(positions / this.policy.blockSize)
+  }
 }
 
-function blocksFor(positions: number): number {
-  return Math.ceil(positions / BLOCK_SIZE)
-}
-
-function grant(sequence: Sequence, tokens: number): Grant {
-  return { sequence, start: sequence.computed, tokens, sample: sequence.computed + tokens === sequence.known }
+function grant(sequence: Sequence): Grant {
+  const { computed, granted } = sequence
+  return { sequence, start: computed, tokens: granted, sample: computed + granted === sequence.known }
 }

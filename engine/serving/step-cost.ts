@@ -9,4 +9,29 @@ export interface StepCost {
   /** Milliseconds. */
   step(decodes: number, context: number, prefill: number, prefillContext: number): number
   readonly provenance: Provenance
+  /** The same cost as whole numbers of work: runs of like steps then have a closed form. */
+  readonly counted?: CountedCost
+}
+
+/** Kinds of work that a counted cost tells apart at most. */
+export const WORKS = 5
+
+/**
+ * Time = Σ rate · work, where a step's work is a vector of whole numbers. Sums of whole numbers below
+ * 2⁵³ are exact in doubles, in any order: k steps at once come to the same sums as one by one, and time
+ * computed from the sums is the same to the last bit.
+ */
+export interface CountedCost {
+  /** ms per unit of each kind of work. */
+  readonly rates: readonly [number, number, number, number, number]
+  /** Work of a step, into `into`; `prefillContext2` is twice Σ chunk × context, which is a whole number. */
+  work(decodes: number, context: number, prefill: number, prefillContext2: number, into: Work): void
+}
+
+/** Work of a step, and of those that follow while every sequence decodes: the j-th takes first + j · growth. */
+export class Work {
+  readonly first = new Float64Array(WORKS)
+  readonly growth = new Float64Array(WORKS)
+  /** So many steps in a row follow the formula. */
+  steps = 1
 }
