@@ -5,7 +5,7 @@ import * as score from './score'
 import * as simulate from './simulate'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { fit, generate, score, simulate }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, score, simulate }
 
 const HELP = `expressway COMMAND [options]
 
