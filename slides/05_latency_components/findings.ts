@@ -1,5 +1,6 @@
 import { byPhase, measured, ofRequest, sums, typical } from '$components/frame/measured'
 import { readRate, stepAttribution, utilisation } from '$engine/trace/bottleneck'
+import type { Provenance } from '$engine/trace/provenance'
 import type { Quantity } from '$engine/trace/quantity'
 import type { Roofs, Step, Trace } from '$engine/trace/trace'
 
@@ -13,8 +14,6 @@ export interface Phase {
   mbu: Quantity
   /** FLOP/byte */
   intensity: Quantity
-  /** FLOP/s */
-  rate: number
 }
 
 export interface Findings {
@@ -34,6 +33,25 @@ const MFU = String.raw`\mathrm{MFU} = \frac{\text{FLOPs}}{t \cdot \text{peak}}`
 const MBU = String.raw`\mathrm{MBU} = \frac{\text{bytes}}{t \cdot \text{bandwidth}}`
 const RIDGE = String.raw`\text{ridge} = \frac{\text{peak}}{\text{bandwidth}}`
 const EXCHANGE = String.raw`\frac{\mathrm{TPOT}}{t_{\text{prefill}} / N_{\text{in}}}`
+
+export interface Dot {
+  label: 'prefill' | 'decode'
+  tone: 'prefill' | 'decode'
+  /** FLOP/byte */
+  intensity: number
+  /** FLOP/s */
+  rate: number
+  provenance: Provenance
+}
+
+/** Where the phases stand on the roofline by the steps taken so far: they move while the run goes on. */
+export function dots(trace: Trace): Dot[] {
+  const steps = byPhase(trace)
+  return (['prefill', 'decode'] as const).flatMap((label) => {
+    const { ms, flops, bytes } = sums(steps[label])
+    return ms > 0 ? [{ label, tone: label, intensity: flops / bytes, rate: (flops / ms) * 1000, provenance: trace.provenance }] : []
+  })
+}
 
 /** What a finished run on the timing model says; undefined without roofs to judge it by, or without both phases. */
 export function findings(trace: Trace): Findings | undefined {
@@ -62,7 +80,6 @@ function phase(trace: Trace, steps: readonly Step[], roofs: Roofs, metric: 'pref
     mfu: measured(trace, 'mfu', 100 * mfu, '%', { formula: MFU }),
     mbu: measured(trace, 'mbu', 100 * mbu, '%', { formula: MBU }),
     intensity: measured(trace, 'intensity', flops / bytes, 'FLOP/byte', { formula: INTENSITY }),
-    rate: (flops / ms) * 1000,
   }
 }
 
