@@ -2,10 +2,19 @@ import { writeFileSync } from 'node:fs'
 
 /**
  * Vitest reporter that leaves its counts in the file EXPRESSWAY_COUNTS names, for scripts/test.mjs: JSON
- * { passed, failed, skipped: [{ name, note }] }. A file that could not be loaded and an error outside
- * any test count as failures.
+ * { passed, failed, skipped: [{ name, note }], reasons }. A file that could not be loaded and an error
+ * outside any test count as failures. `reasons`: what tests said on the console in lines that begin
+ * with "SKIPPED:".
  */
 export default class CountReporter {
+  /** @type {Set<string>} */
+  reasons = new Set()
+
+  /** @param {import('vitest').UserConsoleLog} log */
+  onUserConsoleLog(log) {
+    for (const [, reason] of log.content.matchAll(/^SKIPPED: (.+)$/gm)) this.reasons.add(/** @type {string} */ (reason))
+  }
+
   /**
    * @param {ReadonlyArray<import('vitest/node').TestModule>} modules
    * @param {ReadonlyArray<unknown>} unhandled
@@ -27,6 +36,6 @@ export default class CountReporter {
         else skipped.push({ name: `${module.relativeModuleId}: ${test.fullName}`, note: ('note' in result && result.note) || '' })
       }
     }
-    writeFileSync(file, JSON.stringify({ passed, failed, skipped }))
+    writeFileSync(file, JSON.stringify({ passed, failed, skipped, reasons: [...this.reasons] }))
   }
 }

@@ -9,7 +9,7 @@ import { provideBrowser } from './browser.mjs'
 import { installPackages, node, requireNode, root } from './setup.mjs'
 
 /**
- * @typedef {{ passed: number, failed: number, skipped: { name: string, note: string }[] }} Counts
+ * @typedef {{ passed: number, failed: number, skipped: { name: string, note: string }[], reasons?: string[] }} Counts
  * @typedef {{ name: string, says: string, browser?: boolean, needs?: string[], run(): Counts }} Stage
  */
 
@@ -98,6 +98,7 @@ function report(results) {
   if (skipped.length) {
     console.log(`\n!! ${skipped.length} SKIPPED: these were not checked on this machine`)
     for (const { name, note } of skipped) console.log(`!!   ${name}${note ? ` (${note})` : ''}`)
+    for (const reason of new Set(results.flatMap((r) => r.counts.reasons ?? []))) console.log(`!! ${reason}`)
   }
   console.log('\nstage   passed  failed  skipped  seconds')
   for (const { stage, counts, seconds } of results) {

@@ -21,7 +21,7 @@ function count(name: string, files: Record<string, string>) {
   const { status } = spawnSync(process.execPath, [
     resolve('node_modules/vitest/vitest.mjs'), 'run', '--root', root, '--reporter', resolve('scripts/count-reporter.mjs'),
   ], { encoding: 'utf8', env: { ...process.env, EXPRESSWAY_COUNTS: counts, VITEST: '', NODE_OPTIONS: '' } })
-  return { status, counts: JSON.parse(readFileSync(counts, 'utf8')) as { passed: number; failed: number; skipped: { name: string; note: string }[] } }
+  return { status, counts: JSON.parse(readFileSync(counts, 'utf8')) as { passed: number; failed: number; skipped: { name: string; note: string }[]; reasons: string[] } }
 }
 
 test('passed, failed and skipped tests are told apart, and skips keep name and reason', () => {
@@ -29,6 +29,7 @@ test('passed, failed and skipped tests are told apart, and skips keep name and r
     'a.test.mjs': `
       test('one', () => {})
       test.each([1, 2])('each %i', (n) => expect(n).toBe(1))
+      console.warn('SKIPPED: data.json is not there')
       test.skipIf(true)('absent data', () => {})
       test('no device', ({ skip }) => skip('there is no device'))`,
   })
@@ -37,6 +38,7 @@ test('passed, failed and skipped tests are told apart, and skips keep name and r
     passed: 2,
     failed: 1,
     skipped: [{ name: 'a.test.mjs: absent data', note: '' }, { name: 'a.test.mjs: no device', note: 'there is no device' }],
+    reasons: ['data.json is not there'],
   })
 })
 
