@@ -13,8 +13,8 @@ const RECOVERIES = 1
 export interface Notice {
   tone: 'info' | 'problem'
   text: string
-  /** The reader can ask for another try. */
-  retry?: boolean
+  /** A way out, as a button. */
+  action?: { label: string; run: () => void }
 }
 
 /**
@@ -80,6 +80,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     })
   })
   onDestroy(() => session.stop())
+  const again = () => session.again(wanted())
 
   return {
     params: experiment.params,
@@ -93,10 +94,16 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     /** What went wrong and what is used instead. */
     get notices(): Notice[] {
       const list: Notice[] = read.errors.map((text) => ({ tone: 'info', text }))
-      if (state.phase === 'failed') list.push({ tone: 'problem', text: words(state.error), retry: true })
+      if (state.phase === 'failed') list.push({ tone: 'problem', text: words(state.error), action: { label: 'Try again', run: again } })
       return list
     },
-    again: () => session.again(wanted()),
+    again,
+    /** Measures the device anew, then the slide. */
+    async recalibrate() {
+      session.stop()
+      await host.recalibrate().catch(() => undefined)
+      if (place.active && tab.visible) again()
+    },
     get active() { return place.active && tab.visible },
   }
 }

@@ -1,5 +1,5 @@
 import { byPhase, measured, ofRequest, sums, typical } from '$components/frame/measured'
-import { readRate, stepAttribution, utilisation } from '$engine/trace/bottleneck'
+import { readRate, roofline, stepAttribution, utilisation } from '$engine/trace/bottleneck'
 import type { Provenance } from '$engine/trace/provenance'
 import type { Quantity } from '$engine/trace/quantity'
 import type { Roofs, Step, Trace } from '$engine/trace/trace'
@@ -50,6 +50,19 @@ export function dots(trace: Trace): Dot[] {
   return (['prefill', 'decode'] as const).flatMap((label) => {
     const { ms, flops, bytes } = sums(steps[label])
     return ms > 0 ? [{ label, tone: label, intensity: flops / bytes, rate: (flops / ms) * 1000, provenance: trace.provenance }] : []
+  })
+}
+
+/** This much above its roof a dot is no noise: the roof was measured too low. */
+const TOO_FAST = 1.1
+
+/** Whether the run was faster than this device can be by its own calibration, which then met a busy moment. */
+export function aboveRoof(trace: Trace): boolean {
+  const { roofs } = trace
+  if (!roofs) return false
+  return Object.values(byPhase(trace)).some((steps) => {
+    const least = steps.reduce((ms, s) => ms + roofline(roofs, s.flops, s.bytes, s.workingSet).ms, 0)
+    return least > TOO_FAST * sums(steps).ms
   })
 }
 

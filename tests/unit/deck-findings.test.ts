@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { dots, findings } from '$slides/05_latency_components/findings'
+import { aboveRoof, dots, findings } from '$slides/05_latency_components/findings'
 import { findings as tailFindings } from '$slides/02_latency_metrics/findings'
 import { run as runCover, type CoverReading } from '$slides/00_cover/experiment'
 import { meets, perRequest } from '$engine/trace/metrics'
@@ -61,6 +61,14 @@ describe('05', () => {
     ])
     expect(dots({ ...trace, steps: trace.steps.slice(0, 1) }).map((d) => d.label)).toEqual(['prefill'])
     expect(dots({ ...trace, steps: [] })).toEqual([])
+  })
+
+  test('a run faster than the calibrated roof allows is told from one at the roof', () => {
+    // Prefill: 50 ms at the least by arithmetic; decode: 5 ms by reading.
+    const taking = (prefill: number, decode: number) => byHand({ duration: prefill, flops: 2e9, bytes: 1e8 }, { duration: decode, flops: 2e7, bytes: 1e8 })
+    expect(aboveRoof(taking(50, 5))).toBe(false)
+    expect(aboveRoof(taking(40, 5))).toBe(true)
+    expect(aboveRoof(taking(50, 4))).toBe(true)
   })
 
   test('without roofs, or before a phase has run, nothing is claimed', () => {
