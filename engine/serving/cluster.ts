@@ -232,7 +232,7 @@ export class Cluster {
     const { ready, central } = this
     if (ready.length === 0) return
     const { stations } = this.options
-    const bound = Math.min(this.next, this.news.time, this.feedback ? this.ends.time : Infinity)
+    const bound = Math.min(this.next, this.news.time)
     if (ready.length > 1) ready.sort((a, b) => a - b)
     for (let r = 0; r < ready.length; r++) {
       const i = ready[r]!
@@ -248,11 +248,12 @@ export class Cluster {
         central.splice(0, this.centralHead)
         this.centralHead = 0
       }
-      const end = station.start(now, this.feedback ? Math.min(bound, this.ends.time) : bound)
+      // Those still to be started now may have news before anybody whose end is known: until then, a step at a time.
+      const end = station.start(now, !this.feedback ? bound : r < ready.length - 1 ? now : Math.min(bound, this.ends.time))
       this.endTimes[i] = end
-      if (end < Infinity) this.ends.push({ time: end, rank: 0, station: i })
+      if (end < Infinity) this.ends.push({ time: end, rank: i, station: i }) // by station: the order must not depend on when ends were foreseen
     }
-    ready.length = 0
+    while (ready.length > 0) ready.pop()
   }
 
   private look(now: number): void {

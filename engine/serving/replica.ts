@@ -78,6 +78,8 @@ export interface ReplicaOptions {
   observer?: StepObserver
 }
 
+const MOST_STEPS = 2 ** 30 - 1
+
 /** An engine: the scheduler of the live one, with a step cost in place of a runner. */
 export class StepReplica implements Station {
   busy = false
@@ -139,36 +141,23 @@ export class StepReplica implements Station {
       this.continuing = true
       return this.start(now, bound)
     }
-    const running = scheduler.running
-    const from = scheduler.first
-    const to = from + granted
-    let decodes = 0
-    let context = 0
-    let prefill = 0
-    let prefillContext2 = 0
-    let most = Infinity
-    let catchingUp = false
-    for (let i = from; i < to; i++) {
+    const { running, first } = scheduler
+    // Static batches are formed before their prompts' turn comes: everybody is looked at there.
+    for (let i = scheduler.policy.batching === 'static' ? 0 : scheduler.admitted; i < first + granted; i++) {
       const job = running[i]!
-      const { computed, granted: tokens } = job
-      if (job.scheduled !== job.scheduled) job.scheduled = now
-      if (tokens === 1 && computed >= job.promptTokens) {
-        decodes++
-        context += computed
-        if (job.left < most) most = job.left
-        if (job.known - computed > 1) catchingUp = true // after a preemption, one token at a time
-      } else {
-        prefill += tokens
-        prefillContext2 += tokens * (2 * computed + tokens)
-      }
+      if (Number.isNaN(job.scheduled)) job.scheduled = now
     }
     time.work.growth.fill(0)
-    this.options.cost.work(decodes, context, prefill, prefillContext2, time.work)
+    const { prefill } = scheduler
+    this.options.cost.work(scheduler.decodes, scheduler.context, prefill, scheduler.prefillContext2, time.work)
     this.swapDelay = scheduler.swappedBlocks * this.options.swapMsPerBlock
-    const single = !this.options.macroSteps || prefill > 0 || catchingUp || granted < running.length || scheduler.preempted || this.swapDelay > 0
+    const single = !this.options.macroSteps || prefill > 0 || scheduler.chasing || granted < running.length || scheduler.preempted || this.swapDelay > 0
     if (single) this.run = 1
     else {
-      const k = time.reach(bound, Math.min(most, time.work.steps))
+      // Whole numbers of 31 bits: fields that hold them stay small in the engine below us.
+      let most = Math.min(MOST_STEPS, time.work.steps) | 0
+      for (let i = 0; i < granted; i++) if (running[i]!.left < most) most = running[i]!.left
+      const k = time.reach(bound, most) | 0
       this.run = k === 1 ? 1 : scheduler.repeatable(k)
     }
     this.granted = granted
@@ -189,13 +178,11 @@ export class StepReplica implements Station {
     let over = 0
     for (let i = from; i < from + granted; i++) {
       const job = running[i]!
-      if (job.computed + job.granted !== job.known) continue // a chunk in the middle of a prompt
-      if (job.firstToken !== job.firstToken) job.firstToken = now
-      job.left -= run
-      if (job.left === 0) over++
+      if (!scheduler.book(job, run)) continue // a chunk in the middle of a prompt
+      if (job.known - job.promptTokens === run) job.firstToken = now
+      if ((job.left -= run) === 0) over++
     }
     const ended = over > 0
-    scheduler.advance(granted, run)
     this.steps += run
     if (scheduler.blocksUsed > this.blocksPeak) this.blocksPeak = scheduler.blocksUsed
     this.busy = false
@@ -207,7 +194,7 @@ export class StepReplica implements Station {
       }
       over--
       job.lastToken = now
-      scheduler.leave(job)
+      scheduler.leaveFrom(i)
       done(job, now)
     }
     // Only where runs end whether taken at once or one by one.

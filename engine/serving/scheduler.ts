@@ -37,6 +37,9 @@ const VLLM_V1: SchedulerPolicy = {
   batching: 'continuous', chunkedPrefill: true, preemption: 'recompute', allocation: 'paged', blockSize: BLOCK_SIZE, blockIds: true,
 }
 
+/** Shared by all sequences that hold nothing. */
+const NO_BLOCKS: number[] = []
+
 /**
  * A request as the scheduler sees it: counts, no token ids and no output length. It decides by what is
  * known, never by how long an answer will become.
@@ -52,7 +55,8 @@ export class Sequence {
   blocks = 0
   /** Its keys and values lie in host memory and have to be brought back. */
   swapped = false
-  readonly blockTable: number[] = []
+  /** Ids of the blocks held, where the scheduler gives any. */
+  blockTable: number[] = NO_BLOCKS
 
   constructor(
     readonly id: number,
@@ -112,6 +116,15 @@ export class Scheduler<S extends Sequence = Sequence> {
   swappedBlocks = 0
   /** The plan took somebody's place away: the next one may admit whom this one could not. */
   preempted = false
+  /** The planned step in sum: decoding sequences and Σ of their contexts, prefill tokens and twice Σ chunk × context. */
+  decodes = 0
+  context = 0
+  prefill = 0
+  prefillContext2 = 0
+  /** Somebody decodes who has more to catch up with than one token. */
+  chasing = false
+  /** Those of `running` from here on were admitted by the plan. */
+  admitted = 0
   /** Where the planned step's part of `running` begins. */
   first = 0
   private readonly pool?: BlockPool
@@ -186,6 +199,9 @@ export class Scheduler<S extends Sequence = Sequence> {
     this.swappedBlocks = 0
     this.preempted = false
     this.first = 0
+    this.decodes = this.context = this.prefill = this.prefillContext2 = 0
+    this.chasing = false
+    this.admitted = this.running.length
     switch (this.policy.batching) {
       case 'continuous': return this.admit(this.continueRunning())
       case 'prefill-first': return this.promptsFirst()
@@ -220,16 +236,14 @@ export class Scheduler<S extends Sequence = Sequence> {
     return this.blocksUsed + (steps > 1 && this.policy.allocation === 'paged' ? this.extraBlocks(steps) : 0)
   }
 
-  /** Books `steps` decodes in a row for every running request (at most `repeatable`), or one planned step of any kind. */
-  advance(granted: number, steps: number): void {
-    for (let i = this.first; i < this.first + granted; i++) {
-      const s = this.running[i]!
-      const sample = s.computed + s.granted === s.known
-      s.computed += s.granted + steps - 1
-      if (sample) s.known += steps
-      if (steps > 1) this.grow(s, s.computed)
-      if (this.policy.cache) this.remember(s)
-    }
+  /** Books one request's part of a planned step, or of `steps` decodes in a row (at most `repeatable`). True when it was sampled. */
+  book(s: S, steps: number): boolean {
+    const sampled = s.computed + s.granted === s.known
+    s.computed += s.granted + steps - 1
+    if (sampled) s.known += steps
+    if (steps > 1 && s.computed > s.blocks * this.policy.blockSize) this.grow(s, s.computed)
+    if (this.policy.cache) this.remember(s)
+    return sampled
   }
 
   /** Books a step: what was computed is cached, what was sampled is known, who is done leaves. */
@@ -256,24 +270,31 @@ export class Scheduler<S extends Sequence = Sequence> {
 
   /** A running request is over: its place and its blocks are free. */
   leave(s: S): void {
-    const at = this.running.indexOf(s)
-    if (at === this.running.length - 1) this.running.pop()
-    else this.running.splice(at, 1)
+    this.leaveFrom(this.running.indexOf(s))
+  }
+
+  /** The same, where its place is known. */
+  leaveFrom(at: number): void {
+    const { running } = this
+    const s = running[at]!
+    for (let i = at + 1; i < running.length; i++) running[i - 1] = running[i]!
+    running.pop()
     this.freeBlocks(s)
   }
 
   /** Running requests catch up, in order of admission, as far as the budget goes. */
   private continueRunning(): { granted: number; budget: number } {
-    const { chunkedPrefill } = this.policy
+    const { chunkedPrefill, blockSize } = this.policy
     let budget = this.limits.maxBatchedTokens
     let granted = 0
     for (; granted < this.running.length && budget > 0; granted++) {
       const s = this.running[granted]!
-      const behind = s.known - s.computed
+      const { computed } = s
+      const behind = s.known - computed
       if (!chunkedPrefill && behind > budget && granted > 0) break
-      const tokens = chunkedPrefill ? Math.min(behind, budget) : behind
-      if (!this.makeRoom(s, s.computed + tokens)) break // s itself was the tail and gave way
-      s.granted = tokens
+      const tokens = chunkedPrefill && behind > budget ? budget : behind
+      if (computed + tokens > s.blocks * blockSize && !this.makeRoom(s, computed + tokens)) break // s itself was the tail and gave way
+      this.grant(s, tokens)
       budget -= tokens
     }
     this.left.granted = granted
@@ -307,11 +328,25 @@ export class Scheduler<S extends Sequence = Sequence> {
         this.swappedBlocks += this.blocksFor(s.computed)
         s.swapped = false
       }
-      s.granted = tokens
+      this.grant(s, tokens)
       granted++
       budget -= tokens
     }
     return granted
+  }
+
+  /** One token after the prompt is a decode, anything else is prefill. */
+  private grant(s: S, tokens: number): void {
+    const { computed } = s
+    s.granted = tokens
+    if (tokens === 1 && computed >= s.promptTokens) {
+      this.decodes++
+      this.context += computed
+      if (s.known - computed > 1) this.chasing = true
+    } else {
+      this.prefill += tokens
+      this.prefillContext2 += tokens * (2 * computed + tokens)
+    }
   }
 
   /** Prompts while there are any to admit, else everybody decodes. */
@@ -323,7 +358,7 @@ export class Scheduler<S extends Sequence = Sequence> {
       const tokens = Math.min(s.known - s.computed, this.limits.maxBatchedTokens)
       this.makeRoom(s, s.computed + tokens)
       if (!this.preempted) {
-        s.granted = tokens
+        this.grant(s, tokens)
         this.first = last
         return 1
       }
@@ -383,7 +418,9 @@ export class Scheduler<S extends Sequence = Sequence> {
     if (need > this.free) this.free += this.policy.cache!.evict(need - this.free)
     this.free -= need
     s.blocks += need
-    if (this.pool) for (let i = 0; i < need; i++) s.blockTable.push(this.pool.allocate()!)
+    if (!this.pool) return
+    if (s.blockTable === NO_BLOCKS) s.blockTable = []
+    for (let i = 0; i < need; i++) s.blockTable.push(this.pool.allocate()!)
   }
 
   private extraBlocks(steps: number): number {
@@ -399,7 +436,7 @@ export class Scheduler<S extends Sequence = Sequence> {
 
   private freeBlocks(s: S): void {
     if (this.pool) for (const b of s.blockTable) this.pool.release(b)
-    s.blockTable.length = 0
+    s.blockTable = NO_BLOCKS
     this.free += this.policy.cache ? s.blocks - this.policy.cache.release(s) : s.blocks
     s.blocks = 0
   }

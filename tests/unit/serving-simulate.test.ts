@@ -48,7 +48,7 @@ describe('simulation', () => {
       const { simulated_requests_per_second: _, ...many } = run(scenario)
       const { simulated_requests_per_second: __, ...single } = run(scenario, { singleSteps: true })
       expect(many).toEqual(single)
-    }), { numRuns: 200 })
+    }), { numRuns: Number(process.env['EXPRESSWAY_RUNS'] ?? 200) })
   })
 
   test('the same seed gives the same bytes, also in slices; another seed others', () => {
