@@ -71,23 +71,26 @@ describe('the three live slides', () => {
 
 /*
  * How this can fail: an engine that ignores `slow`, or stretches only some of its times, shows ratios near
- * 1. The factor is 100 and not 2, so that two runs on a busy machine, each up to five times slower or
- * faster than the other, still fall on the right side; the exact factor is held by the clock's unit test.
+ * 1. The factor is 100 and not 2, and what is compared are medians and rates over forty requests, so that
+ * two runs on a busy machine, each up to ten times slower or faster than the other, still fall on the
+ * right side; the exact factor is held by the clock's unit test. Slide 02 runs the same model whatever
+ * the calibration found.
  */
 test('?slow stretches every measured duration on screen', async ({ deck }) => {
   const measure = async (slow: number) => {
-    const page = await deck.open(`?slow=${slow}&${SMALL}#/${COMPONENTS}`)
-    await slideReady(page, COMPONENTS, 110_000)
-    const shown = await numbers(page, COMPONENTS)
+    const page = await deck.open(`?slow=${slow}&2.requests=40#/02_latency_metrics`)
+    await phaseIs(page, '02_latency_metrics', 'done')
+    const shown = await numbers(page, '02_latency_metrics')
     const of = (metric: string) => shown.find((n) => n.metric === metric)!.value
-    return { ttft: of('ttft'), prefill: of('prefill_ms'), tpot: of('tpot'), perToken: 1000 / of('decode_rate') }
+    return { ttft: of('p50_ttft'), perToken: 1000 / of('decode_rate'), perTokenOfAll: 1000 / of('throughput'), perRequest: 1000 / of('capacity') }
   }
   const [plain, stretched] = [await measure(1), await measure(100)]
   for (const key of Object.keys(plain) as (keyof typeof plain)[]) {
     const ratio = stretched[key] / plain[key]
-    expect(ratio, `${key}: ${plain[key]} ms, slowed ${stretched[key]} ms`).toBeGreaterThan(20)
-    expect(ratio, `${key}: ${plain[key]} ms, slowed ${stretched[key]} ms`).toBeLessThan(500)
+    expect(ratio, `${key}: ${plain[key]} ms, slowed ${stretched[key]} ms`).toBeGreaterThan(10)
+    expect(ratio, `${key}: ${plain[key]} ms, slowed ${stretched[key]} ms`).toBeLessThan(1000)
   }
+  console.info(`slow=100 stretched ${Object.keys(plain).map((k) => `${k} ${Math.round(stretched[k as keyof typeof plain] / plain[k as keyof typeof plain])}×`).join(', ')}`)
 })
 
 test.for(['wasm', 'reference', 'webgpu'])('?runner=%s runs, says so, and its numbers say so too', async (runner, { deck }) => {
