@@ -77,6 +77,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'node',
+          setupFiles: ['tests/support/fast-check.ts'],
           include: ['tests/unit/**/*.test.ts'],
           environment: 'node',
           pool: 'forks',
