@@ -64,7 +64,8 @@ export class Distribution {
     const n = this.count
     if (n === 0) return undefined
     const mean = this.sum / n
-    const sorted = this.exact ? this.exact.filter((x) => !Number.isNaN(x)).sort() : undefined
+    // Not yet observed ones are NaN, which sort to the end.
+    const sorted = this.exact?.slice().sort().subarray(0, n)
     const percentile = (p: number) => (sorted ? ofSorted(sorted, p) : this.ofBuckets(p))
     const p99 = percentile(99)
     return {
@@ -89,7 +90,7 @@ export class Distribution {
     if (this.counts.some((c) => c < 2)) return [NaN, NaN]
     const above = new Float64Array(BATCHES)
     if (this.exact) {
-      for (const [i, x] of this.exact.entries()) if (x > p99) above[Math.min(BATCHES - 1, Math.floor(i / this.perBatch))]!++
+      for (let i = 0; i < this.exact.length; i++) if (this.exact[i]! > p99) above[Math.min(BATCHES - 1, Math.floor(i / this.perBatch))]!++
     } else {
       const from = bucketOf(p99) + 1
       for (let b = 0; b < BATCHES; b++) for (let i = from; i < BUCKETS; i++) above[b]! += this.buckets![b * BUCKETS + i]!
