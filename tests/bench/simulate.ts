@@ -46,27 +46,29 @@ else {
   console.log(simpy === undefined ? 'SimPy is not installed here: not compared' : `${'SimPy, M/M/1'.padEnd(40)}${'100000'.padStart(9)} requests ${Math.round(simpy).toLocaleString('en').padStart(12)} /s`)
 }
 
-/** Customers a second of the textbook M/M/1 in SimPy; undefined without it. */
+/** Customers a second of the textbook M/M/1 in SimPy 2 (Debian’s python3-simpy); undefined without it. */
 function simPy(): number | undefined {
   const program = `
-import random, time, simpy
-def customer(env, server, waits):
-    came = env.now
-    with server.request() as place:
-        yield place
-        waits.append(env.now - came)
-        yield env.timeout(random.expovariate(1.0))
-def source(env, server, waits, n):
-    for _ in range(n):
-        yield env.timeout(random.expovariate(0.8))
-        env.process(customer(env, server, waits))
+import random, time
+from SimPy.Simulation import *
+class Customer(Process):
+    def visit(self, server):
+        yield request, self, server
+        yield hold, self, random.expovariate(1.0)
+        yield release, self, server
+class Source(Process):
+    def generate(self, server, n):
+        for _ in range(n):
+            yield hold, self, random.expovariate(0.8)
+            c = Customer()
+            activate(c, c.visit(server))
 random.seed(1)
 n = 100000
-env = simpy.Environment()
-waits = []
-env.process(source(env, simpy.Resource(env), waits, n))
+initialize()
+source = Source()
+activate(source, source.generate(Resource(capacity=1), n))
 start = time.process_time()
-env.run()
+simulate(until=1e12)
 print(n / (time.process_time() - start))
 `
   for (const python of ['python3', '/usr/bin/python3']) {
