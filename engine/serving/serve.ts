@@ -60,7 +60,8 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
     while (next < coming.length || !scheduler.idle) {
       signal?.throwIfAborted()
       const arrived: Event[] = []
-      for (; next < coming.length && coming[next]!.queuedAt <= now(); next++) enter(coming[next]!, arrived)
+      // Compared on the clock's own scale: a difference of large times may round to just below queuedAt.
+      for (; next < coming.length && origin + coming[next]!.queuedAt <= clock.now(); next++) enter(coming[next]!, arrived)
       if (arrived.length) emit({ events: arrived, steps: [] })
 
       // Arrivals to come break the chain: whoever comes during it would wait for all of it.

@@ -22,6 +22,8 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
   let remote: Comlink.Remote<WorkerApi> | undefined
   let failed: Promise<never> = new Promise(() => {})
   let runs = 0
+  /** Why there is no worker any more, for whoever asks next. */
+  let crash: EngineError | undefined
 
   return {
     async open(options, onProgress = () => {}, onChange = () => {}): Promise<EngineInfo> {
@@ -38,7 +40,7 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
 
     async serve(workload, { signal, onUpdate } = {}) {
       signal?.throwIfAborted()
-      if (!remote) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
+      if (!remote) throw crash ?? new EngineError('The engine was asked for a run before it was opened.', 'internal')
       const api = remote
       const id = ++runs
       let trace: Trace | undefined
@@ -71,13 +73,16 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
     worker = startWorker()
     const started = worker
     failed = new Promise<never>((_, reject) => {
-      const crash = (event: ErrorEvent | MessageEvent) => {
+      const fail = (event: ErrorEvent | MessageEvent) => {
         const words = 'message' in event && event.message ? event.message : 'it sent something unreadable'
-        reject(new EngineError(`The engine stopped: ${words}. Start it again.`, 'worker-crashed'))
-        if (worker === started) stop()
+        const error = new EngineError(`The engine stopped: ${words}. Start it again.`, 'worker-crashed')
+        reject(error)
+        if (worker !== started) return
+        stop()
+        crash = error
       }
-      started.addEventListener('error', crash)
-      started.addEventListener('messageerror', crash)
+      started.addEventListener('error', fail)
+      started.addEventListener('messageerror', fail)
     })
     failed.catch(() => {}) // heard by whoever races against it
     remote = Comlink.wrap<WorkerApi>(worker)
@@ -87,6 +92,7 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
     worker?.terminate()
     worker = undefined
     remote = undefined
+    crash = undefined
   }
 
   /** Rejects when the worker stays silent: a killed worker raises no event. */

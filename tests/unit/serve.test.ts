@@ -40,8 +40,7 @@ function request(id: number, arrival: number, prompt: number, maxTokens: number,
   return { record: { id, arrival, promptTokens: prompt, maxTokens }, prompt: new Int32Array(prompt).fill(5), queuedAt: arrival, eos: [], ...extra }
 }
 
-async function run(requests: ServeRequest[], options: Parameters<typeof machine>[1] = {}, signal?: AbortSignal) {
-  const clock = new VirtualClock(1000)
+async function run(requests: ServeRequest[], options: Parameters<typeof machine>[1] = {}, signal?: AbortSignal, clock = new VirtualClock(1000)) {
   const runner = machine(clock, options)
   const trace: Trace = { provenance: { how: 'simulated', seed: 1, costs: { how: 'modelled', hardware: 'test', model: 'test' } }, requests: requests.map((r) => r.record), events: [], steps: [] }
   const emit = (u: { events: Event[]; steps: Step[] }) => {
@@ -125,6 +124,13 @@ describe('serving', () => {
     expect(failure).toMatchObject({ code: 'device-lost' })
     expect(trace.events.filter((e) => e.kind === 'failed').map((e) => e.reason)).toEqual(['The graphics device was lost.', 'The graphics device was lost.'])
     expect(new Set(runner.released)).toEqual(new Set([0, 1]))
+  })
+
+  test('a clock with an awkward origin: an arrival that rounds to just after itself is still served', async () => {
+    for (const origin of [0.1, 1e9 / 3, 123456.789]) {
+      const { trace } = await run([request(0, 0.3, 4, 2), request(1, 1 / 3, 4, 2), request(2, 70.7, 4, 2)], {}, undefined, new VirtualClock(origin))
+      expect(perRequest(trace).length).toBe(3)
+    }
   })
 
   test('an abort stops at the next step', async () => {
