@@ -66,7 +66,8 @@ async function measure(environment: MeasureEnvironment, { clock, slow, wanted, t
   const unavailable: Calibration['unavailable'] = {}
   const found: RunnerCalibration[] = []
   // The reference runner always works; it is measured only when it is wanted or nothing else does.
-  const candidates = wanted === 'auto' ? RUNNERS.filter((k) => k !== 'reference') : [wanted]
+  // WebAssembly goes first: against its figure a software adapter is seen to have lost before it is watched prefilling.
+  const candidates: EngineRunner[] = wanted === 'auto' ? ['wasm', 'webgpu'] : [wanted]
   const rest = RUNNERS.filter((k) => !candidates.includes(k))
   for (const kind of [...candidates, ...rest]) {
     if (found.length > 0 && rest.includes(kind)) break
@@ -78,7 +79,14 @@ async function measure(environment: MeasureEnvironment, { clock, slow, wanted, t
     }
   }
   if (found.length === 0) throw new EngineError(`No runner works here. ${Object.values(unavailable).join(' ')}`, 'no-runner')
-  found.sort((a, b) => a.decodeMs - b.decodeMs)
+  const fastestFirst = () => found.sort((a, b) => a.decodeMs - b.decodeMs)
+  if (fastestFirst()[0]!.device.software && found[1]) {
+    // It does so in a busy moment only: the other one gets a second chance.
+    onProgress({ done: 0.35, doing: `Trying ${found[1].device.runner} again` })
+    const again = await measureRunner(found[1].device.runner as EngineRunner)
+    if (again.decodeMs < found[1].decodeMs) found[1] = again
+    fastestFirst()
+  }
 
   const best = found[0]!
   const kind = best.device.runner as EngineRunner

@@ -18,6 +18,9 @@ if (!trained) console.warn('SKIPPED: assets/models/tales-0.3m is not there, the 
 class Machine implements HostEnvironment {
   created: string[] = []
   broken = new Map<EngineRunner, () => Error>()
+  /** Runners that say they are software. */
+  software = new Set<EngineRunner>()
+  onCreate: (kind: EngineRunner) => void = () => {}
   /** Called at every step; may throw. */
   onStep: (kind: EngineRunner) => void = () => {}
   kept = new Map<string, Calibration>()
@@ -41,8 +44,9 @@ class Machine implements HostEnvironment {
     const error = this.broken.get(kind)?.()
     if (error) throw error
     this.created.push(`${kind} ${model.name}`)
+    this.onCreate(kind)
     const runner = createReferenceRunner(model, { blocks: 64 })
-    return { ...runner, device: { ...runner.device, runner: kind, name: `test ${kind}` }, run: (batch) => {
+    return { ...runner, device: { ...runner.device, runner: kind, name: `test ${kind}`, software: this.software.has(kind) || undefined }, run: (batch) => {
       this.onStep(kind)
       return runner.run(batch)
     } }
@@ -95,6 +99,27 @@ describe.skipIf(!trained)('engine host', () => {
     const info = await host.open({ runner: 'webgpu', slow: 1 })
     expect(info.device.runner).toBe('wasm')
     expect(info.notice).toBe('This browser offers no WebGPU adapter. Running on wasm instead.')
+  })
+
+  test('a software adapter that wins in a busy moment has to win again', async () => {
+    machine.broken.delete('webgpu')
+    machine.software.add('webgpu')
+    // The first wasm runner meets a busy moment, later ones do not; the adapter takes 3 ms a run.
+    let wasmRunners = 0
+    machine.onCreate = (kind) => void (wasmRunners += kind === 'wasm' ? 1 : 0)
+    machine.onStep = (kind) => {
+      const until = performance.now() + (kind === 'webgpu' ? 3 : wasmRunners === 1 ? 8 : 0)
+      while (performance.now() < until);
+    }
+    const info = await host.open(options)
+    expect(info.device.runner).toBe('wasm')
+    expect(info.calibration.runners.map((r) => r.device.runner)).toEqual(['wasm', 'webgpu'])
+    // One that really is faster is used.
+    machine.onStep = (kind) => {
+      const until = performance.now() + (kind === 'webgpu' ? 0 : 8)
+      while (performance.now() < until);
+    }
+    expect((await host.open({ ...options, recalibrate: true })).device.runner).toBe('webgpu')
   })
 
   test('no runner at all is an error that lists the reasons', async () => {
