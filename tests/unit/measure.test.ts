@@ -19,12 +19,13 @@ describe('calibration', () => {
   test('roofs follow from a device of known speed', async () => {
     const clock = new VirtualClock()
     let size = 0
+    let products = 0
     const roofs = await measureRoofs({
       sizes: curve.map((p) => p.bytes),
       prepare: (bytes) => void (size = bytes),
       readPass: () => clock.advance((size / curve.find((p) => p.bytes === size)!.bytesPerSecond) * 1000),
       matmulPass: () => {
-        clock.advance(0.5)
+        clock.advance(++products < 35 ? 2 : 0.5) // something else runs at first: a roof is the best, not the usual
         return 20e6
       },
       dispose() {},
