@@ -82,7 +82,8 @@ export default defineConfig({
           environment: 'node',
           pool: 'forks',
           execArgv: relaxedSimdSwitches(),
-          testTimeout: 60_000,
+          // Generous: a busy machine is no fault of the code, and a real hang still ends.
+          testTimeout: 180_000,
         },
       },
       {
