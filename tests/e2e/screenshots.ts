@@ -13,13 +13,15 @@ const ROOT = process.env['EXPRESSWAY_ROOT'] ?? process.cwd()
 const RESULTS = join(ROOT, 'tests/e2e/results')
 const README_PICTURE = { file: join(ROOT, 'assets/screenshot.png'), slide: '05_latency_components', size: 'wide' }
 
-const SLIDES = ['00_cover', '02_latency_metrics', '05_latency_components']
+/** Slides, and where in its replay each looks best, 0 … 1. */
+const SLIDES = { '00_cover': 0.2, '02_latency_metrics': 1, '05_latency_components': 0.8 }
 const SIZES = { wide: { width: 1600, height: 900 }, phone: { width: 390, height: 844 } }
 
 /** The first visit measures the device before it draws. */
 const READY_TIMEOUT_MS = 180_000
-/** After the first reading: time for the run on the slide to come to its end. */
-const SETTLE_MS = 12_000
+const RUN_TIMEOUT_MS = 60_000
+/** The camera and the pills come to rest. */
+const SETTLE_MS = 2_000
 
 if (!existsSync(join(ROOT, 'dist/index.html'))) throw new Error('dist/index.html is missing: npm run build makes it')
 mkdirSync(RESULTS, { recursive: true })
@@ -30,9 +32,10 @@ try {
   for (const [size, viewport] of Object.entries(SIZES)) {
     // One visitor for all slides of a size: the device is measured once.
     const context = await browser.newContext({ viewport, deviceScaleFactor: size === 'phone' ? 2 : 1 })
-    for (const slide of SLIDES) {
+    for (const [slide, moment] of Object.entries(SLIDES)) {
       const page = await context.newPage()
       await open(page, slide)
+      await seek(page, slide, moment)
       const file = join(RESULTS, `${slide}-${viewport.width}x${viewport.height}.png`)
       await page.screenshot({ path: file })
       console.log(file)
@@ -55,5 +58,18 @@ async function open(page: Page, slide: string): Promise<void> {
   const section = page.locator(`section[id="${slide}"]`)
   await section.scrollIntoViewIfNeeded()
   await page.locator(`section[id="${slide}"][data-ready="true"]`).waitFor({ state: 'attached', timeout: READY_TIMEOUT_MS })
+  await page.locator(`section[id="${slide}"] [data-run="done"]`).waitFor({ state: 'attached', timeout: RUN_TIMEOUT_MS })
+}
+
+/** Holds the replay at a moment, 0 … 1. A slide without a replay is left as it is. */
+async function seek(page: Page, slide: string, moment: number): Promise<void> {
+  const section = page.locator(`section[id="${slide}"]`)
+  const replay = section.getByRole('group', { name: 'Replay' })
+  if ((await replay.count()) > 0) {
+    const pause = replay.getByRole('button', { name: 'Pause', exact: true })
+    if ((await pause.count()) > 0) await pause.click()
+    await replay.locator('input[type=range]').fill(String(Math.round(moment * 1000)))
+    await section.evaluate((element) => element.scrollIntoView())
+  }
   await page.waitForTimeout(SETTLE_MS)
 }
