@@ -24,8 +24,8 @@ declare const bench: BenchPage
 /** Positions before the token that is timed, and tokens of the prompt: measureDecode and measurePrefill say so. */
 const CONTEXT = 64
 const PROMPT = 256
-/** Parameters beyond which plain TypeScript takes minutes for a prompt. */
-const REFERENCE_MOST = 8e6
+/** A runner whose one prefill takes longer than this, by its own roof, would hold the bench up for minutes. */
+const LONGEST_PREFILL_S = 3
 
 interface Bench {
   label: string
@@ -83,7 +83,7 @@ async function withWebGpu(use: (webgpu: Bench) => Promise<void>): Promise<void> 
         open: async (choice) => ({
           ...(await page.evaluate((c) => bench.open(c), choice)),
           measure: () => page.evaluate(() => bench.measure()),
-          close: () => void page.evaluate(() => bench.close()),
+          close: () => page.evaluate(() => bench.close()),
         }),
       })
     })
@@ -108,7 +108,7 @@ async function measureModel(choice: ModelChoice): Promise<Row[]> {
   for (const b of benches) {
     const row: Row = { model: name, runner: b.label }
     rows.push(row)
-    const why = b.missing ?? (b.label === 'reference' && 'parameters' in choice && choice.parameters > REFERENCE_MOST ? 'plain TypeScript would take minutes' : undefined)
+    const why = b.missing ?? ('parameters' in choice && prefillSeconds(choice.parameters, b.roofs!) > LONGEST_PREFILL_S ? 'a prefill would take too long on this runner' : undefined)
     if (why) row.note = `not measured here: ${why}`
     else {
       try {
@@ -122,9 +122,14 @@ async function measureModel(choice: ModelChoice): Promise<Row[]> {
   for (const { bench: b, subject, readings, row } of running) {
     Object.assign(row, figures(subject.config, readings, b.roofs!))
     row.model = `${name} (${(parameterCount(subject.config) / 1e6).toFixed(1)} M)`
-    subject.close()
+    await subject.close()
   }
   return rows
+}
+
+/** Of the prompt that calibration takes: two FLOPs a parameter and token. */
+function prefillSeconds(parameters: number, roofs: Roofs): number {
+  return (2 * parameters * PROMPT) / roofs.flopsPerSecond
 }
 
 /** Medians, and what they come to against the roofs. */

@@ -30,7 +30,7 @@ export interface Subject {
   device: string
   config: ModelConfig
   measure(): Promise<Reading>
-  close(): void
+  close(): void | Promise<void>
 }
 
 const clock = new WallClock()
