@@ -8,8 +8,14 @@ export interface ModelConfig {
   /** KV: key/value heads; heads is a multiple of it (grouped-query attention, Ainslie et al. 2023). */
   kvHeads: number
   headDim: number
-  /** Width of the SwiGLU's middle. */
+  /** Width of the SwiGLU's middle; of one expert's where there are several. */
   ffn: number
+  /** E: experts of a mixture, all with their own SwiGLU (Mixtral, Jiang et al. 2024). Absent: one, dense. */
+  experts?: number
+  /** Experts that each token is sent to. */
+  expertsPerToken?: number
+  /** q, k and v have biases (Qwen2). */
+  qkvBias?: boolean
   vocabSize: number
   rmsNormEps: number
   ropeTheta: number

@@ -8,9 +8,13 @@ export interface LayerWeights {
   v: Float32Array // (KV·hd, d)
   o: Float32Array // (d, H·hd)
   ffnNorm: Float32Array // (d)
-  gate: Float32Array // (ffn, d)
-  up: Float32Array // (ffn, d)
-  down: Float32Array // (d, ffn)
+  gate: Float32Array // (ffn, d); of a mixture (E·ffn, d), expert by expert
+  up: Float32Array // (ffn, d); (E·ffn, d)
+  down: Float32Array // (d, ffn); (E·d, ffn)
+  router?: Float32Array // (E, d), mixtures only
+  qBias?: Float32Array // (H·hd)
+  kBias?: Float32Array // (KV·hd)
+  vBias?: Float32Array // (KV·hd)
 }
 
 export interface Weights {
@@ -22,9 +26,10 @@ export interface Weights {
 
 /** Tensors of one layer in the fixed order that generators and uploads go by. */
 export const LAYER_TENSORS = ['attentionNorm', 'q', 'k', 'v', 'o', 'ffnNorm', 'gate', 'up', 'down'] as const
+export type LayerTensor = (typeof LAYER_TENSORS)[number]
 
 /** Shape (rows, cols) of a layer's tensor; norms are (1, d). */
-export function layerShape(c: ModelConfig, tensor: (typeof LAYER_TENSORS)[number]): [number, number] {
+export function layerShape(c: ModelConfig, tensor: LayerTensor): [number, number] {
   const d = c.hidden
   switch (tensor) {
     case 'attentionNorm':

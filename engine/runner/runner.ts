@@ -20,7 +20,27 @@ export interface SequenceChunk {
   sample: boolean
   /** Absent: greedy. */
   sampling?: Sampling
+  /**
+   * A tree instead of a chain (speculative verification): row t's parent among this chunk's rows, an
+   * earlier one, or −1 where it follows position start − 1. A row's position is start + its depth; it
+   * looks at positions below start, at its ancestors and at itself. Its key and value lie in slot start + t.
+   */
+  parents?: Int32Array
+  /** Sample after every row, not after the last alone (verification): StepResult.rowTokens. */
+  sampleRows?: boolean
 }
+
+/** How matrices are stored and read. Norms and biases are always f32; activations and sums are f32 unless a kernel says otherwise. */
+export interface WeightPrecision {
+  format: 'f32' | 'f16' | 'int8' | 'int4'
+  /** int8, int4: columns that share a scale (default 64). */
+  group?: 32 | 64 | 128
+  /** int4: a minimum beside each scale (default false: symmetric about zero). */
+  asymmetric?: boolean
+}
+
+/** How keys and values are stored; int8 has one scale for each position and head. */
+export type KvPrecision = 'f32' | 'f16' | 'int8'
 
 export interface Sampling {
   /** 0 is greedy. */
@@ -41,6 +61,15 @@ export interface StepBatch {
   wantLogits?: boolean
   /** With wantLogits: logits of every row of every chunk, not of the sampled rows alone (score). */
   allRows?: boolean
+  /**
+   * Keys and values moved, in this order and in every layer, before the chunks are computed: copy-on-write
+   * of a shared block, accepted branches of a tree closing up. A slot is block · 16 + position in the block.
+   */
+  copies?: { from: number; to: number }[]
+  /** Mixture of experts: experts a token is sent to (default: the model's own number). */
+  expertsPerToken?: number
+  /** Also return which experts each token went to. */
+  wantExperts?: boolean
 }
 
 export interface StepResult {
@@ -50,6 +79,12 @@ export interface StepResult {
   ends?: number[]
   /** Sampled rows in chunk order, each `vocabSize` long; with allRows: all rows in chunk order. steps must be 1. */
   logits?: Float32Array
+  /** Ids sampled after each row of the chunks that ask for it (sampleRows), in chunk order. */
+  rowTokens?: Int32Array
+  /** Mixture of experts: distinct (layer, expert) pairs that were read, all steps together. */
+  expertsTouched?: number
+  /** With wantExperts: expert ids, layer by layer, row by row, expertsPerToken each, most weight first. */
+  experts?: Uint8Array
   /** GPU dispatches encoded, all steps together. */
   dispatches?: number
 }
@@ -89,6 +124,10 @@ export interface RunnerOptions {
   sequences?: number
   /** Tokens in one step at most (default 512). */
   tokens?: number
+  /** Default: f32. */
+  weights?: WeightPrecision
+  /** Default: f32. */
+  kv?: KvPrecision
 }
 
 /** Something the runner could not do, in words for the page: what happened, what to do. */
@@ -113,12 +152,21 @@ export function checkBatch(batch: StepBatch, config: ModelConfig, limits: Runner
   if (batch.chunks.length > limits.sequences) throw new RunnerError(`${batch.chunks.length} sequences, this runner takes ${limits.sequences}`, 'bad-batch')
   if (!(Number.isInteger(steps) && steps >= 1 && steps <= limits.chain)) throw new RunnerError(`steps ${steps} is not in 1 … ${limits.chain}`, 'bad-batch')
   if (batch.wantLogits && steps !== 1) throw new RunnerError('logits are returned for single steps only', 'bad-batch')
+  const slots = limits.blocks * BLOCK_SIZE
+  for (const { from, to } of batch.copies ?? []) {
+    if (!(from >= 0 && from < slots && to >= 0 && to < slots)) throw new RunnerError(`a copy from slot ${from} to slot ${to} leaves the pool of ${slots} slots`, 'bad-batch')
+  }
+  if (batch.expertsPerToken !== undefined && !(config.experts && batch.expertsPerToken >= 1 && batch.expertsPerToken <= config.experts)) {
+    throw new RunnerError(`${batch.expertsPerToken} experts a token of a model with ${config.experts ?? 'no'} experts`, 'bad-batch')
+  }
   let total = 0
   for (const [i, chunk] of batch.chunks.entries()) {
     const n = chunk.tokens.length
     total += n
     if (n === 0) bad(i, 'no tokens')
-    if (steps > 1 && (n !== 1 || !chunk.sample)) bad(i, 'chained steps take decodes only')
+    if (steps > 1 && (n !== 1 || !chunk.sample || chunk.sampleRows)) bad(i, 'chained steps take decodes only')
+    if (chunk.parents && chunk.parents.length !== n) bad(i, `${chunk.parents.length} parents for ${n} tokens`)
+    for (const [t, parent] of chunk.parents?.entries() ?? []) if (!(parent >= -1 && parent < t)) bad(i, `row ${t} has row ${parent} for a parent, which does not come before it`)
     if (chunk.start < 0 || chunk.start + n - 1 + steps > config.maxPositions) bad(i, `positions up to ${chunk.start + n - 1 + steps} pass the model's ${config.maxPositions}`)
     if (chunk.blockTable.length * BLOCK_SIZE < chunk.start + n - 1 + steps) bad(i, `block table of ${chunk.blockTable.length} blocks does not cover position ${chunk.start + n + steps - 2}`)
     for (const b of chunk.blockTable) if (b < 0 || b >= limits.blocks) bad(i, `block ${b} is outside the pool of ${limits.blocks}`)

@@ -1,4 +1,4 @@
-import type { LayerWeights } from '../../model/weights'
+import type { LayerTensor, LayerWeights } from '../../model/weights'
 import { layerShape } from '../../model/weights'
 import type { ModelConfig } from '../../model/config'
 
@@ -17,7 +17,7 @@ export interface Packing {
 
 /** A tensor's place in a packed matrix. */
 export interface Part extends Packing {
-  tensor: keyof LayerWeights
+  tensor: LayerTensor
   rows: number
 }
 
@@ -32,7 +32,7 @@ export type MatrixName = 'qkv' | 'o' | 'gateUp' | 'down'
 
 /** The four matrices of a layer. */
 export function packedMatrices(c: ModelConfig): Record<MatrixName, PackedMatrix> {
-  const part = (tensor: keyof LayerWeights, packing: Packing): Part => ({ tensor, rows: layerShape(c, tensor)[0], ...packing })
+  const part = (tensor: LayerTensor, packing: Packing): Part => ({ tensor, rows: layerShape(c, tensor)[0], ...packing })
   const heads = (base: number): Packing => ({ base, group: c.headDim, stride: c.headDim })
   const plain: Packing = { base: 0, group: 1, stride: 1 }
   return {
