@@ -1,4 +1,5 @@
 import { ModelError } from './config'
+import { brainToFloat, halfToFloat } from './half'
 
 /** One tensor of a file: where it lies and how to read it. */
 interface Entry {
@@ -96,36 +97,4 @@ function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) throw new ModelError(`${file}: the header is not a JSON object`)
   return header as Record<string, unknown>
-}
-
-/** IEEE 754 half precision → single, exactly. */
-export function halfToFloat(half: Uint16Array): Float32Array {
-  const out = new Float32Array(half.length)
-  const table = halfTable()
-  for (let i = 0; i < half.length; i++) out[i] = table[half[i]!]!
-  return out
-}
-
-let halves: Float32Array | undefined
-
-function halfTable(): Float32Array {
-  if (halves) return halves
-  halves = new Float32Array(65536)
-  for (let h = 0; h < 65536; h++) {
-    const sign = h & 0x8000 ? -1 : 1
-    const exponent = (h >> 10) & 31
-    const fraction = h & 1023
-    if (exponent === 0) halves[h] = sign * fraction * 2 ** -24
-    else if (exponent === 31) halves[h] = fraction ? NaN : sign * Infinity
-    else halves[h] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
-  }
-  return halves
-}
-
-/** bfloat16 is the upper half of a single. */
-export function brainToFloat(brain: Uint16Array): Float32Array {
-  const out = new Float32Array(brain.length)
-  const bits = new Uint32Array(out.buffer)
-  for (let i = 0; i < brain.length; i++) bits[i] = brain[i]! << 16
-  return out
 }
