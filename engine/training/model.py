@@ -1,9 +1,10 @@
 """A plain Llama: RMSNorm, rotary positions (halves, not pairs), grouped-query attention, SwiGLU, tied embeddings.
+With experts it is a Mixtral: every layer has several feed-forward networks, and a router picks a few for each token.
 
-Parameter names are those of Hugging Face's LlamaForCausalLM, so a state dict is the exported model.
+Parameter names are those of Hugging Face's LlamaForCausalLM and MixtralForCausalLM, so a state dict is the exported model.
 
-Shapes: B sequences, T positions, d hidden, H query heads, K key-value heads, G = H / K, D head dimension,
-F feed-forward width, V vocabulary. PyTorch keeps a linear layer's weight as (out, in).
+Shapes: B sequences, T positions, N = B·T, d hidden, H query heads, K key-value heads, G = H / K, D head dimension,
+F feed-forward width (of one expert), E experts, V vocabulary. PyTorch keeps a linear layer's weight as (out, in).
 """
 
 import dataclasses
@@ -15,13 +16,15 @@ from torch import nn
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The shape of a model; `hidden` etc. count elements."""
+    """The shape of a model; `hidden` etc. count elements, `active` of the `experts` see a token (0 experts: dense)."""
 
     hidden: int
     layers: int
     heads: int
     kv_heads: int
     ffn: int
+    experts: int = 0
+    active: int = 0
     vocabulary: int = 2048
     max_positions: int = 8192
     theta: float = 10000.0
@@ -35,6 +38,9 @@ class Config:
 LADDER = {
     "tales-0.3m": Config(hidden=64, layers=4, heads=2, kv_heads=1, ffn=192),
     "tales-1m": Config(hidden=128, layers=4, heads=4, kv_heads=2, ffn=384),
+    "tales-1m-distilled": Config(hidden=128, layers=4, heads=4, kv_heads=2, ffn=384),
+    # As many active parameters as tales-1m: two experts of half its feed-forward width.
+    "tales-moe": Config(hidden=128, layers=4, heads=4, kv_heads=2, ffn=192, experts=8, active=2),
     "tales-5m": Config(hidden=256, layers=6, heads=8, kv_heads=2, ffn=768),
     "tales-25m": Config(hidden=512, layers=8, heads=8, kv_heads=2, ffn=1536),
 }
@@ -154,17 +160,61 @@ class FeedForward(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
+class Expert(nn.Module):
+    """FeedForward under Mixtral's names: w1 the gate, w3 up, w2 down."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.w1 = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.w2 = nn.Linear(config.ffn, config.hidden, bias=False)
+        self.w3 = nn.Linear(config.hidden, config.ffn, bias=False)
+
+    def forward(self, x):
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class Experts(nn.Module):
+    """A router's `active` likeliest experts for each token, weighted by a softmax over their scores alone."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.gate = nn.Linear(config.hidden, config.experts, bias=False)
+        self.experts = nn.ModuleList(Expert(config) for _ in range(config.experts))
+        self.balance = None  # of the last call
+
+    def forward(self, x):
+        tokens = x.flatten(0, -2)  # (N, d)
+        scores = self.gate(tokens)  # (N, d) @ (d, E) -> (N, E)
+        best = scores.topk(self.config.active, -1)
+        weights, chosen = best.values.softmax(-1), best.indices  # (N, active)
+        out = torch.zeros_like(tokens)
+        for e, expert in enumerate(self.experts):
+            row, slot = (chosen == e).nonzero(as_tuple=True)
+            out = out.index_add(0, row, expert(tokens[row]) * weights[row, slot, None])
+        if self.training:
+            # Switch Transformer's loss: 1 where all experts get the same share of tokens and of probability.
+            share = torch.bincount(chosen.flatten(), minlength=self.config.experts) / chosen.numel()
+            self.balance = self.config.experts * (share * scores.softmax(-1).mean(0)).sum()
+        return out.view_as(x)
+
+
 class Layer(nn.Module):
     def __init__(self, config):
         super().__init__()
+        self.config = config
         self.input_layernorm = RMSNorm(config.hidden, config.norm_eps)
         self.self_attn = Attention(config)
         self.post_attention_layernorm = RMSNorm(config.hidden, config.norm_eps)
-        self.mlp = FeedForward(config)
+        if config.experts:
+            self.block_sparse_moe = Experts(config)
+        else:
+            self.mlp = FeedForward(config)
 
     def forward(self, x, cos, sin, dropout):
         x = x + F.dropout(self.self_attn(self.input_layernorm(x), cos, sin), dropout, self.training)
-        return x + F.dropout(self.mlp(self.post_attention_layernorm(x)), dropout, self.training)
+        feed_forward = self.block_sparse_moe if self.config.experts else self.mlp
+        return x + F.dropout(feed_forward(self.post_attention_layernorm(x)), dropout, self.training)
 
 
 class Llama(nn.Module):
@@ -179,9 +229,9 @@ class Llama(nn.Module):
         self.model.norm = RMSNorm(config.hidden, config.norm_eps)
         nn.init.normal_(self.model.embed_tokens.weight, std=0.02)
         for name, weight in self.named_parameters():
-            if name.endswith(("o_proj.weight", "down_proj.weight")):
+            if name.endswith(("o_proj.weight", "down_proj.weight", "w2.weight")):
                 nn.init.zeros_(weight)  # every layer starts as the identity
-            elif name.endswith("proj.weight"):
+            elif name.endswith(("proj.weight", "w1.weight", "w3.weight", "gate.weight")):
                 nn.init.normal_(weight, std=0.5 * weight.shape[1] ** -0.5)
 
     def hidden_states(self, ids):
@@ -192,6 +242,10 @@ class Llama(nn.Module):
         for layer in self.model.layers:
             states.append(layer(states[-1], cos, sin, self.dropout))
         return [*states, self.model.norm(states[-1])]
+
+    def balance(self):
+        """Mean load-balancing loss of the layers in the last call; 1 is even."""
+        return sum(layer.block_sparse_moe.balance for layer in self.model.layers) / self.config.layers
 
     def forward(self, ids):
         return self.hidden_states(ids)[-1] @ self.model.embed_tokens.weight.T  # (B,T,d) @ E' (d,V) -> (B,T,V)

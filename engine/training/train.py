@@ -4,6 +4,8 @@
 
 On a CPU it runs one process a core, each on its own share of the batch: at this size that beats
 threads inside each product. On CUDA it is one process and bfloat16.
+
+With --teacher it learns from what a larger model thinks comes next (teacher.py) as well as from the text.
 """
 
 import argparse
@@ -32,6 +34,8 @@ WARM_UP = 0.03  # share of the training
 LONG_RATE = 0.25  # learning-rate factor with which the long windows begin
 EVALUATED = 32  # windows of the validation book looked at while training
 WINDOW_SEED = 1
+BALANCE = 0.01  # weight of the load-balancing loss of a mixture of experts
+TAUGHT = 0.75  # weight of the teacher's loss, where there is a teacher; the text's has the rest
 
 
 def training_tokens(corpus, tokenizer):
@@ -53,7 +57,7 @@ class Windows:
         self.stream, self.key = stream, None
 
     def get(self, index, length):
-        """Window number `index`: length + 1 ids (inputs and, one on, targets)."""
+        """Window number `index`: where in the stream it starts, and length + 1 ids (inputs and, one on, targets)."""
         per_epoch = (len(self.stream) - 1) // length - 1
         epoch = index // per_epoch
         if self.key != (epoch, length):
@@ -61,7 +65,28 @@ class Windows:
             random = numpy.random.default_rng([WINDOW_SEED, epoch, length])
             self.offset, self.order = int(random.integers(length)), random.permutation(per_epoch)
         start = self.offset + int(self.order[index % per_epoch]) * length
-        return self.stream[start : start + length + 1]
+        return start, self.stream[start : start + length + 1]
+
+
+class Teacher:
+    """The likeliest next tokens at each position of the stream, and their log-probabilities (teacher.py)."""
+
+    def __init__(self, folder):
+        self.tokens = numpy.load(folder / "tokens.npy", mmap_mode="r")
+        self.values = numpy.load(folder / "log_probabilities.npy", mmap_mode="r")
+
+    def divergence(self, starts, logits):
+        """Summed KL(teacher ‖ student) in nats. logits (B, T, V) after the windows' positions from starts[b] on.
+
+        Outcomes are the tokens that were kept, and all others together.
+        """
+        length = logits.shape[1]
+        tokens = torch.stack([torch.from_numpy(self.tokens[s : s + length].astype(numpy.int64)) for s in starts])
+        values = torch.stack([torch.from_numpy(self.values[s : s + length].astype(numpy.float32)) for s in starts])
+        tokens, values = tokens.to(logits.device), values.to(logits.device)
+        own = logits.gather(-1, tokens) - logits.logsumexp(-1, keepdim=True)
+        other, own_other = ((1 - x.exp().sum(-1)).clamp_min(1e-6).log() for x in (values, own))
+        return (values.exp() * (values - own)).sum() + (other.exp() * (other - own_other)).sum()
 
 
 def schedule(progress):
@@ -107,17 +132,19 @@ def work(rank, world, args):
     torch.manual_seed(args.seed)
     tokenizer = Tokenizer.load(args.tokenizer / "tokenizer.json")
     windows = Windows(training_tokens(args.corpus, tokenizer))
+    teacher = Teacher(args.teacher) if args.teacher else None
     text = validation_text(args.corpus)
     held_out = torch.tensor([END_OF_TEXT_ID, *tokenizer.encode(text)])
     bytes_per_token = len(text.encode()) / (len(held_out) - 1)
     held_out = held_out.unfold(0, LONG + 1, LONG)[:EVALUATED]
 
     model = Llama(LADDER[args.model], args.dropout).to(device)
-    matrices = [p for name, p in model.named_parameters() if name.endswith("proj.weight")]
-    norms = [p for p in model.parameters() if p.dim() == 1]
+    matrices = [p for name, p in model.named_parameters()
+                if name.endswith(("proj.weight", "w1.weight", "w2.weight", "w3.weight"))]
+    small = [p for name, p in model.named_parameters() if p.dim() == 1 or name.endswith("gate.weight")]
     muon = Muon(matrices, args.lr, weight_decay=args.weight_decay)
     adam = torch.optim.AdamW([{"params": [model.model.embed_tokens.weight], "weight_decay": args.weight_decay},
-                              {"params": norms, "weight_decay": 0.0}], lr=args.adam_lr, betas=(0.9, 0.95))
+                              {"params": small, "weight_decay": 0.0}], lr=args.adam_lr, betas=(0.9, 0.95))
     # Counters: steps, tokens seen, seconds trained, windows drawn of each length.
     count = {"steps": 0, "tokens": 0, "seconds": 0.0, SHORT: 0, LONG: 0}
     checkpoint = args.out / "checkpoint.pt"
@@ -148,12 +175,17 @@ def work(rank, world, args):
         loss_sum = 0.0
         for first in range(0, len(own), at_once):
             chosen = own[first : first + at_once]
-            batch = torch.stack([windows.get(count[length] + i, length) for i in chosen]).to(device)
+            starts, ids = zip(*(windows.get(count[length] + i, length) for i in chosen))
+            batch = torch.stack(ids).to(device)
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 logits = model(batch[:, :-1])
             loss = F.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
-            loss.backward()
             loss_sum += float(loss.detach())
+            if teacher:
+                loss = (1 - TAUGHT) * loss + TAUGHT * teacher.divergence(starts, logits.float())
+            if model.config.experts:
+                loss = loss + BALANCE * batch[:, 1:].numel() * model.balance()
+            loss.backward()
         count[length] += drawn
         count["steps"] += 1
         count["tokens"] += drawn * length
@@ -205,13 +237,14 @@ def main():
     parser.add_argument("--corpus", default="../shared/corpus", type=pathlib.Path)
     parser.add_argument("--tokenizer", required=True, type=pathlib.Path, help="folder with tokenizer.json")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder for checkpoint and history")
+    parser.add_argument("--teacher", type=pathlib.Path, help="folder that teacher.py wrote")
     parser.add_argument("--tokens", required=True, type=float, help="tokens to train on")
     parser.add_argument("--minutes", type=float, default=0, help="end the schedule after this much training at the latest")
     parser.add_argument("--batch", type=int, default=8192, help="tokens a step")
     parser.add_argument("--micro", type=int, default=2, help="windows of 512 a process computes at once")
     parser.add_argument("--processes", type=int, default=1 if torch.cuda.is_available() else os.cpu_count())
     parser.add_argument("--lr", type=float, default=0.02, help="Muon's, for the matrices")
-    parser.add_argument("--adam-lr", type=float, default=0.003, help="AdamW's, for embedding and norms")
+    parser.add_argument("--adam-lr", type=float, default=0.003, help="AdamW's, for embedding, norms and router")
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--clip", type=float, default=1.0, help="largest norm of the gradient")
     parser.add_argument("--dropout", type=float, default=0.0)
