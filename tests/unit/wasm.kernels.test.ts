@@ -5,10 +5,11 @@ import { materialize } from '$engine/model/synthetic'
 import { attendPlain, difference, f32s, rotatePlain, matmulPlain, rmsNormPlain, swigluPlain } from '../support/plain-kernels'
 import { Arena } from '$engine/runner/wasm/arena'
 import { pickVariant } from '$engine/runner/wasm/features'
-import { CONTROL_BYTES, ROW_BYTES } from '$engine/runner/wasm/jobs'
-import { fillAngles, Kernels, writeRow } from '$engine/runner/wasm/kernels'
+import { CONTROL_BYTES, ITEM_BYTES, NO_WALL, ROW_BYTES } from '$engine/runner/wasm/jobs'
+import { fillAngles, Kernels } from '$engine/runner/wasm/kernels'
 import { Machine } from '$engine/runner/wasm/machine'
 import { createWasmProbe } from '$engine/runner/wasm/roofs'
+import { writeRow } from '$engine/runner/wasm/stage'
 import { fillWeights, reserveWeights, type Matrix } from '$engine/runner/wasm/weights'
 
 /** Room that the cases below go through with an arena of their own each. */
@@ -111,7 +112,7 @@ describe.each(named)('kernels against plain TypeScript (%s)', (_, m) => {
       k.rotateAppend(m, qkv, angles, rows, total, cache)
       const out = a.take(total * k.attendedStride)
       const skipped = past * stride * 4
-      k.attend(m, qkv + skipped, rows + past * ROW_BYTES, count, cache, out, a.take(m.threads * k.scratchBytes))
+      k.attend(m, qkv + skipped, rows + past * ROW_BYTES, ...oneByOne(m, a, count), cache, out, a.take(m.threads * k.scratchBytes))
       const expected = attendPlain(rotatePlain(q, c.headDim, c.ropeTheta, c.heads), rotatePlain(key, c.headDim, c.ropeTheta, kvHeads), value, c)
       expect(difference(read(m, out, count, qWidth, pad(qWidth)), expected.subarray(past * qWidth))).toBeLessThan(2e-5)
     }), { numRuns: 60 })
@@ -137,7 +138,7 @@ describe.each(named)('kernels against plain TypeScript (%s)', (_, m) => {
       m.f32[qkv / 4 + (i * k.qkvStride) / 4 + 1] = 0
     }
     const out = a.take(xs.length * k.attendedStride)
-    k.attend(m, qkv, rows, xs.length, cache, out, a.take(m.threads * k.scratchBytes))
+    k.attend(m, qkv, rows, ...oneByOne(m, a, xs.length), cache, out, a.take(m.threads * k.scratchBytes))
     let worst = 0
     for (const [i, x] of xs.entries()) {
       const expected = Math.exp(x) / (1 + Math.exp(x))
@@ -146,7 +147,7 @@ describe.each(named)('kernels against plain TypeScript (%s)', (_, m) => {
     expect(worst).toBeGreaterThan(0) // 32 bits cannot be exact: a comparison of something with itself would be
     expect(worst).toBeLessThan(2 ** -22 + 2 ** -23) // the exponential, the sum, the division and the product
     m.f32[qkv / 4] = -200
-    k.attend(m, qkv, rows, 1, cache, out, a.take(m.threads * k.scratchBytes))
+    k.attend(m, qkv, rows, ...oneByOne(m, a, 1), cache, out, a.take(m.threads * k.scratchBytes))
     expect(m.f32[out / 4]).toBe(0)
   })
 
@@ -229,6 +230,13 @@ function place(m: Machine, arena: Arena, values: Float32Array, width: number, st
   m.f32.fill(0, at / 4, at / 4 + rows * stride)
   for (let r = 0; r < rows; r++) m.f32.set(values.subarray(r * width, (r + 1) * width), at / 4 + r * stride)
   return at
+}
+
+/** Items of attention that take one row each, in one go. */
+function oneByOne(m: Machine, arena: Arena, count: number): [number, { items: number; splitItems: number }] {
+  const items = arena.take(count * ITEM_BYTES)
+  for (let i = 0; i < count; i++) m.u32.set([i, 1, 0, NO_WALL, 0, 0], (items + i * ITEM_BYTES) / 4)
+  return [items, { items: count, splitItems: 0 }]
 }
 
 function read(m: Machine, at: number, rows: number, width: number, stride: number): Float32Array {

@@ -1,12 +1,16 @@
 import type { Model } from '../../model/weights'
-import { BLOCK_SIZE, checkBatch, RunnerError, type Runner, type RunnerOptions, type StepBatch, type StepResult } from '../runner'
+import { checkBatch, RunnerError, type Runner, type RunnerOptions, type SequenceChunk, type StepBatch, type StepResult } from '../runner'
 import { sampleRow } from '../sampling'
 import { Arena } from './arena'
 import { defaultThreads, deviceName } from './features'
-import { CONTROL_BYTES, ROW_BYTES } from './jobs'
-import { fillAngles, Kernels, writeRow, type LayerCache } from './kernels'
+import { CONTROL_BYTES } from './jobs'
+import { fillAngles, Kernels, type LayerCache } from './kernels'
 import { Machine, type MachineOptions } from './machine'
+import { Stage, type Staged } from './stage'
 import { fillWeights, padded, reserveWeights } from './weights'
+
+/** Pairs of slots that are moved in one go. */
+const COPIES = 1024
 
 export interface WasmRunnerOptions extends RunnerOptions, MachineOptions {}
 
@@ -17,25 +21,26 @@ export interface WasmRunnerOptions extends RunnerOptions, MachineOptions {}
  */
 export async function createWasmRunner(model: Model, options: WasmRunnerOptions = {}): Promise<Runner> {
   const { config: c } = model
-  const limits = { blocks: options.blocks ?? 1024, sequences: options.sequences ?? 16, tokens: options.tokens ?? 512, chain: 8 }
+  const limits = { blocks: options.blocks ?? 1024, sequences: options.sequences ?? 64, tokens: options.tokens ?? 512, chain: 8 }
   const kernels = new Kernels(c, limits.blocks)
-  const tableBlocks = Math.ceil(c.maxPositions / BLOCK_SIZE)
+  const threads = options.threads ?? defaultThreads()
+  const logitRows = Math.min(limits.tokens, Math.max(limits.sequences, 64)) // rows whose logits are computed together
   const logitsRow = padded(c.vocabSize) // floats
 
   const arena = new Arena(CONTROL_BYTES)
   const weights = reserveWeights(arena, c)
   const caches = Array.from({ length: c.layers }, (): LayerCache => ({ keys: arena.take(kernels.keyBytes), values: arena.take(kernels.valueBytes) }))
   const angles = arena.takeWords(c.maxPositions * c.headDim)
-  const tables = arena.takeWords(limits.sequences * tableBlocks)
-  const rows = arena.take(limits.tokens * ROW_BYTES)
+  const stage = new Stage(arena, c, limits, kernels, threads)
+  const pairs = arena.takeWords(2 * COPIES)
   const x = arena.take(limits.tokens * kernels.hiddenStride) // (T, d) residual stream
   const h = arena.take(limits.tokens * kernels.hiddenStride) // (T, d) after a norm
   const qkv = arena.take(limits.tokens * kernels.qkvStride) // (T, H·hd + 2·KV·hd)
   const attended = arena.take(limits.tokens * kernels.attendedStride) // (T, H·hd)
   const middle = arena.take(limits.tokens * kernels.middleStride) // (T, ffn)
-  const picked = arena.take(limits.sequences * kernels.hiddenStride) // rows whose logits are wanted
-  const logits = arena.takeWords(limits.sequences * logitsRow)
-  const scratch = arena.take((options.threads ?? defaultThreads()) * kernels.scratchBytes)
+  const picked = arena.take(logitRows * kernels.hiddenStride) // rows whose logits are wanted
+  const logits = arena.takeWords(logitRows * logitsRow)
+  const scratch = arena.take(threads * kernels.scratchBytes)
 
   let machine: Machine | undefined = await Machine.create(arena.bytes, `${model.name} with ${limits.blocks} KV blocks`, options)
   const device = { name: deviceName(machine.variant, machine.threads), runner: 'wasm' as const, model: model.name, threads: machine.threads }
@@ -72,43 +77,49 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
     const tokens = new Int32Array(steps * chunks.length).fill(-1)
     const wanted = wantedRows(batch)
     const kept = batch.wantLogits ? new Float32Array(wanted.length * c.vocabSize) : undefined
-    for (const [i, { blockTable }] of chunks.entries()) m.u32.set(blockTable.subarray(0, tableBlocks), tableOf(i) / 4)
+    const rowTokens: number[] = []
+    copy(m, batch.copies ?? [])
+    stage.writeTables(m, chunks)
     for (let s = 0; s < steps; s++) {
-      forward(m, stage(m, batch, s))
-      for (let from = 0; from < wanted.length; from += limits.sequences) {
-        const group = wanted.slice(from, from + limits.sequences)
+      forward(m, stage.write(m, batch, s, (i) => lastOf(chunks[i]!.request, i)))
+      for (let from = 0; from < wanted.length; from += logitRows) {
+        const group = wanted.slice(from, from + logitRows)
         unembed(m, group)
-        for (const [i, { chunk }] of group.entries()) {
+        for (const [i, { chunk, position, ends, listed }] of group.entries()) {
           const at = logits / 4 + i * logitsRow
           kept?.set(m.f32.subarray(at, at + c.vocabSize), (from + i) * c.vocabSize)
-          if (chunk !== undefined) tokens[s * chunks.length + chunk] = sample(m, at, batch, chunk, s)
+          if (!ends && !listed) continue
+          const id = sample(m, at, chunks[chunk]!, position + 1 + s)
+          if (listed) rowTokens.push(id)
+          if (!ends) continue
+          tokens[s * chunks.length + chunk] = id
+          last.set(chunks[chunk]!.request, id)
         }
       }
     }
-    return { tokens, logits: kept }
+    return { tokens, logits: kept, ...(chunks.some((chunk) => chunk.sampleRows) && { rowTokens: Int32Array.from(rowTokens) }) }
   }
 
-  /** Writes a record for every row of step `s`; returns how many there are. */
-  function stage(m: Machine, { chunks }: StepBatch, s: number): number {
-    let row = 0
-    for (const [i, chunk] of chunks.entries()) {
-      for (let t = 0; t < chunk.tokens.length; t++, row++) {
-        const token = s > 0 || chunk.tokens[t] === -1 ? lastOf(chunk.request, i) : chunk.tokens[t]!
-        writeRow(m.u32, rows, row, token, chunk.start + t + s, tableOf(i))
-      }
+  /** Copy-on-write and compaction: moves slots in every layer. */
+  function copy(m: Machine, copies: NonNullable<StepBatch['copies']>): void {
+    for (let from = 0; from < copies.length; from += COPIES) {
+      const some = copies.slice(from, from + COPIES)
+      for (const [i, pair] of some.entries()) m.u32.set([pair.from, pair.to], pairs / 4 + 2 * i)
+      for (const cache of caches) kernels.copySlots(m, cache, pairs, some.length)
     }
-    return row
   }
 
-  /** One pass over the weights (Llama 2, Touvron et al. 2023, §2.2): leaves the residual stream of `count` rows in x. */
-  function forward(m: Machine, count: number): void {
+  /** One pass over the weights (Llama 2, Touvron et al. 2023, §2.2): leaves the residual stream of the staged rows in x. */
+  function forward(m: Machine, staged: Staged): void {
     const k = kernels
+    const { rows } = stage
+    const count = staged.rows
     k.embed(m, rows, count, weights.embed, x)
     for (const [l, layer] of weights.layers.entries()) {
       k.rmsNorm(m, x, layer.attentionNorm, count, h)
       k.matmul(m, layer.qkv, h, k.hiddenStride, count, qkv, k.qkvStride)
       k.rotateAppend(m, qkv, angles, rows, count, caches[l]!)
-      k.attend(m, qkv, rows, count, caches[l]!, attended, scratch)
+      k.attend(m, qkv, rows, stage.items, staged, caches[l]!, attended, scratch)
       k.matmul(m, layer.o, attended, k.attendedStride, count, x, k.hiddenStride, true)
       k.rmsNorm(m, x, layer.ffnNorm, count, h)
       k.swiglu(m, layer.gateUp, h, count, middle, scratch)
@@ -124,13 +135,10 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
     kernels.matmul(m, weights.unembed, h, kernels.hiddenStride, group.length, logits, 4 * logitsRow)
   }
 
-  /** Samples chunk `i`'s next token from the logits that start at float `at`. */
-  function sample(m: Machine, at: number, { chunks }: StepBatch, i: number, s: number): number {
-    const { request, start, tokens, sampling } = chunks[i]!
+  /** Samples the token that will stand at `position` from the logits that start at float `at`. */
+  function sample(m: Machine, at: number, { sampling }: SequenceChunk, position: number): number {
     const greedy = !sampling || sampling.temperature === 0
-    const id = greedy ? m.argmax(4 * at, c.vocabSize) : sampleRow(m.f32.subarray(at, at + c.vocabSize), start + tokens.length + s, sampling)
-    last.set(request, id)
-    return id
+    return greedy ? m.argmax(4 * at, c.vocabSize) : sampleRow(m.f32.subarray(at, at + c.vocabSize), position, sampling)
   }
 
   function lastOf(request: number, i: number): number {
@@ -138,28 +146,31 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
     if (id === undefined) throw new RunnerError(`chunk ${i} (request ${request}) asks for its last sampled token before it has one`, 'bad-batch')
     return id
   }
-
-  function tableOf(chunk: number): number {
-    return tables + 4 * chunk * tableBlocks
-  }
 }
 
-/** A row whose logits are wanted, and the chunk that its token is sampled for, if any. */
+/** A row whose logits are wanted. */
 interface WantedRow {
   row: number
-  chunk?: number
+  chunk: number
+  /** Where its token stands, in the first of the steps. */
+  position: number
+  /** The chunk's token is sampled here. */
+  ends: boolean
+  /** What is sampled here goes to StepResult.rowTokens. */
+  listed: boolean
 }
 
-/** The last row of every chunk that is to be sampled; with allRows every row. */
+/** The last row of every chunk that is to be sampled; with allRows, or where a chunk asks for it (sampleRows), every row. */
 function wantedRows({ chunks, wantLogits, allRows }: StepBatch): WantedRow[] {
   const wanted: WantedRow[] = []
-  let first = 0
-  for (const [i, { tokens, sample }] of chunks.entries()) {
-    const last = first + tokens.length - 1
-    if (wantLogits && allRows) for (let row = first; row < last; row++) wanted.push({ row })
-    if (sample) wanted.push({ row: last, chunk: i })
-    else if (wantLogits && allRows) wanted.push({ row: last })
-    first = last + 1
+  let row = 0
+  for (const [chunk, { tokens, start, sample, sampleRows: listed = false, parents }] of chunks.entries()) {
+    const depth: number[] = []
+    for (let t = 0; t < tokens.length; t++, row++) {
+      depth.push(parents ? (parents[t]! < 0 ? 0 : depth[parents[t]!]! + 1) : t)
+      const ends = sample && t === tokens.length - 1
+      if (ends || listed || (wantLogits && allRows)) wanted.push({ row, chunk, position: start + depth[t]!, ends, listed })
+    }
   }
   return wanted
 }

@@ -20,6 +20,8 @@ export const SWIGLU = 6
 export const GENERATE = 7
 export const READ = 8
 export const MADD = 9
+export const MERGE = 10
+export const COPY_SLOTS = 11
 
 // The control block, bytes from the start of memory. Words that different threads write stand on
 // cache lines of their own.
@@ -43,5 +45,18 @@ export const ARGUMENTS = 400
 /** Everything below is the control block's. */
 export const CONTROL_BYTES = 512
 
-/** Bytes of a row's record: token, position, address of its block table, unused. */
-export const ROW_BYTES = 16
+/**
+ * Bytes of a row's record, 32-bit words: token, position, address of its block table, slot that its key and
+ * value go to, wall, path. Below the wall (a multiple of 16) position and slot are the same; from there on
+ * the row looks at the slots listed at the address `path`, one for each position, its own the last.
+ */
+export const ROW_BYTES = 32
+/** The wall of a row that belongs to no tree. */
+export const NO_WALL = 0xffffffff
+
+/** Positions whose attention is worked out together and then folded into what came before. */
+export const SPLIT = 256
+/** Query rows (rows × heads of a group) that an item of attention takes at most, a single row apart. */
+export const TILE_QUERIES = 16
+/** Bytes of an item of attention (assembly/attention.ts). */
+export const ITEM_BYTES = 32

@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../../model/config'
-import { ATTEND, EMBED, KV_BLOCK, MATMUL, PANEL, RMS_NORM, ROTATE_APPEND, ROW_BYTES, SWIGLU, TOKEN_BLOCK } from './jobs'
+import { ATTEND, COPY_SLOTS, EMBED, KV_BLOCK, MATMUL, MERGE, PANEL, RMS_NORM, ROTATE_APPEND, SPLIT, SWIGLU, TILE_QUERIES, TOKEN_BLOCK } from './jobs'
 import { floatBits, type Machine } from './machine'
+import type { Staged } from './stage'
 import { padded, type Matrix } from './weights'
 
 /** Keys and values of one layer: addresses of the two regions (assembly/rope.ts says how they are laid out). */
@@ -24,7 +25,8 @@ export class Kernels {
   readonly valueBytes: number
   /** Bytes each thread needs to itself. */
   readonly scratchBytes: number
-  private readonly scoreStride: number
+  /** Bytes of a query row's partial result in attention: a head's values, the largest score, the sum of weights. */
+  readonly recordBytes: number
   private readonly epsilon: number
   private readonly queryScale: number
 
@@ -36,9 +38,11 @@ export class Kernels {
     this.middleStride = 4 * padded(c.ffn)
     this.keyBytes = 4 * c.kvHeads * blocks * KV_BLOCK * c.headDim
     this.valueBytes = 4 * c.kvHeads * blocks * KV_BLOCK * headValues
-    // One cache line more than the positions: rows a power of two apart would fight for the same lines.
-    this.scoreStride = 4 * Math.ceil(c.maxPositions / KV_BLOCK) * KV_BLOCK + 64
-    this.scratchBytes = Math.ceil(Math.max((c.heads / c.kvHeads) * (this.scoreStride + 4 * headValues + 4), 4 * TOKEN_BLOCK * PANEL) / 64) * 64
+    this.recordBytes = 4 * (headValues + 4)
+    const queries = Math.max(TILE_QUERIES, c.heads / c.kvHeads)
+    // One cache line more than the scores: rows a power of two apart would fight for the same lines.
+    const attention = queries * (4 * SPLIT + 64 + 2 * this.recordBytes) + (SPLIT / KV_BLOCK) * (8 + 4 * KV_BLOCK * (c.headDim + headValues))
+    this.scratchBytes = Math.ceil(Math.max(attention, 4 * TOKEN_BLOCK * PANEL) / 64) * 64
     this.epsilon = floatBits(c.rmsNormEps)
     this.queryScale = floatBits(1 / Math.sqrt(c.headDim))
   }
@@ -71,12 +75,19 @@ export class Kernels {
     m.launch(ROTATE_APPEND, count, qkv, this.qkvStride, kOffset, vOffset, angles, rows, cache.keys, cache.values, this.blocks, c.headDim, c.heads, c.kvHeads, this.queryScale)
   }
 
-  /** out = softmax(q Kᵀ / √hd) V, causal, through the block tables: (T, H·hd) -> (T, H·hd) */
-  attend(m: Machine, qkv: number, rows: number, count: number, cache: LayerCache, out: number, scratch: number): void {
+  /** out = softmax(q Kᵀ / √hd) V over what each row looks at: (T, H·hd) -> (T, H·hd). Items as staged (stage.ts). */
+  attend(m: Machine, qkv: number, rows: number, items: number, { items: count, splitItems }: Pick<Staged, 'items' | 'splitItems'>, cache: LayerCache, out: number, scratch: number): void {
     const { c } = this
+    const group = c.heads / c.kvHeads
     m.launch(
       ATTEND, count * c.kvHeads, qkv, this.qkvStride, out, this.attendedStride, rows, cache.keys, cache.values, this.blocks,
-      c.headDim, c.heads / c.kvHeads, c.kvHeads, this.scoreStride, scratch, this.scratchBytes)
+      c.headDim, group, c.kvHeads, items, scratch, this.scratchBytes)
+    if (splitItems) m.launch(MERGE, splitItems * c.kvHeads, out, this.attendedStride, c.headDim, group, c.kvHeads, items, scratch, this.scratchBytes)
+  }
+
+  /** Moves keys and values of one layer between slots: `count` pairs of slots (from, to), one after the other. */
+  copySlots(m: Machine, cache: LayerCache, pairs: number, count: number): void {
+    m.launch(COPY_SLOTS, this.c.kvHeads, cache.keys, cache.values, this.blocks, this.c.headDim, pairs, count)
   }
 }
 
@@ -95,12 +106,4 @@ export function fillAngles(f32: Float32Array, address: number, c: ModelConfig): 
       f32[at + half + i] = Math.sin(angle)
     }
   }
-}
-
-/** Writes record `index`: which token stands at which position, and where its sequence's block table lies. */
-export function writeRow(u32: Uint32Array, rows: number, index: number, token: number, position: number, table: number): void {
-  const at = (rows + index * ROW_BYTES) / 4
-  u32[at] = token
-  u32[at + 1] = position
-  u32[at + 2] = table
 }

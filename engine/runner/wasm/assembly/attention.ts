@@ -1,67 +1,158 @@
-import { KV_BLOCK, ROW_BYTES } from '../jobs'
+import { ITEM_BYTES, KV_BLOCK, ROW_BYTES, SPLIT } from '../jobs'
+import { gather } from './gather'
 import { exp, madd, sum } from './simd'
 
-/** Blocks of values that are gone through for all heads of a group before the next: 8 · 16 positions stay in the L1 cache. */
+/** Blocks of values that are gone through for all query rows before the next: 8 · 16 positions stay in the L1 cache. */
 const SPAN: u32 = 8
+const SPLIT_BLOCKS: u32 = SPLIT / KV_BLOCK
 
 /**
- * out[t][h] = softmax(q[t][h] · Kᵀ) · V over positions 0 … position(t), through the block tables; q carries
- * the scale already; the cache is laid out as in rope.ts. Serves prefill and decode: the query heads of a KV head (a group, GQA) and, in pairs,
- * the registers are what is reused. Units: rows × KV heads. Strides and sizes in bytes.
+ * softmax(q · Kᵀ) · V over the positions that each row looks at; q carries the scale already; the cache is
+ * laid out as in rope.ts. Serves prefill and decode. Units: items × KV heads.
  *
- * scratch: group rows of `scoreStride` bytes for the scores, then group rows of padded head_dim for the sums, then group scales.
+ * An item is up to TILE rows of one chunk, so that keys and values in the L1 cache serve the query heads of
+ * a KV head (a group, GQA) and several rows; in registers they serve two of those at once.
+ *
+ * The context is cut into splits of SPLIT positions, always at the same places (FlashDecoding, Dao et al.
+ * 2023): each has its own largest score, sum and weighted values, and they are folded together in order. So
+ * splits may go to different threads (their partial results then wait for `merge`) or to one, and neither
+ * that nor what else is in the batch changes a bit.
+ *
+ * Item, 32-bit words: first row, rows, first split, one past the last (or all: a number larger than any),
+ * address of the partial results (0: fold here and write to `out`).
  */
 export function attend(
   qkv: usize, stride: usize, out: usize, outStride: usize, rows: usize, keys: usize, values: usize, blocks: u32,
-  headDim: u32, group: u32, kvHeads: u32, scoreStride: usize, scratch: usize, from: u32, to: u32,
+  headDim: u32, group: u32, kvHeads: u32, items: usize, scratch: usize, from: u32, to: u32,
 ): void {
   const padded = (headDim + 15) & ~15
   const keyBlock: usize = headDim * (KV_BLOCK * 4)
   const valueBlock: usize = padded * (KV_BLOCK * 4)
-  const sums = scratch + group * scoreStride
-  const scales = sums + group * padded * 4
   for (let unit = from; unit < to; unit++) {
-    const t = unit / kvHeads
+    const item = items + unit / kvHeads * ITEM_BYTES
     const head = unit % kvHeads
-    const positions = load<u32>(rows + t * ROW_BYTES, 4) + 1
-    const table = load<u32>(rows + t * ROW_BYTES, 8)
+    const first = load<u32>(item)
+    const count = load<u32>(item, 4)
+    const partial = load<u32>(item, 16)
+    const row = rows + first * ROW_BYTES
+    const longest = load<u32>(row + (count - 1) * ROW_BYTES, 4) + 1
+    const lastSplit = min(load<u32>(item, 12), (longest + SPLIT - 1) / SPLIT)
+    const queries = count * group
+    const record: usize = (padded + 4) * 4
+
+    const scores = scratch
+    const scoreStride: usize = SPLIT * 4 + 64
+    const own = scores + queries * scoreStride // this split's results
+    const folded = own + queries * record // of all splits so far
+    const list = folded + queries * record
+    const virtual = list + SPLIT_BLOCKS * 8
     const headKeys = keys + <usize>head * blocks * keyBlock
     const headValues = values + <usize>head * blocks * valueBlock
-    const q = qkv + t * stride + head * group * headDim * 4
+    const q = qkv + first * stride + head * group * headDim * 4
 
-    for (let first: u32 = 0; first < positions; first += KV_BLOCK) {
-      const block = headKeys + <usize>load<u32>(table + first / KV_BLOCK * 4) * keyBlock
-      let row: u32 = 0
-      for (; row + 2 <= group; row += 2) scores2(q + row * headDim * 4, block, headDim, scratch + row * scoreStride + first * 4, scoreStride)
-      if (row < group) scores1(q + row * headDim * 4, block, headDim, scratch + row * scoreStride + first * 4)
-    }
-
-    memory.fill(sums, 0, group * padded * 4)
-    for (let row: u32 = 0; row < group; row++) store<f32>(scales + row * 4, softmax(scratch + row * scoreStride, positions))
-
-    for (let first: u32 = 0; first < positions; first += SPAN * KV_BLOCK) {
-      const last = min(first + SPAN * KV_BLOCK, positions)
-      for (let d: u32 = 0; d < padded; d += 16) {
-        const panel = headValues + d * (KV_BLOCK * 4)
-        let row: u32 = 0
-        for (; row + 2 <= group; row += 2) mix2(scratch + row * scoreStride, scoreStride, table, panel, valueBlock, first, last, sums + (row * padded + d) * 4, padded * 4)
-        if (row < group) mix1(scratch + row * scoreStride, table, panel, valueBlock, first, last, sums + (row * padded + d) * 4)
+    for (let split = load<u32>(item, 8); split < lastSplit; split++) {
+      const start = split * SPLIT
+      const end = min(start + SPLIT, longest)
+      findBlocks(row, start, end, headKeys, headValues, keyBlock, valueBlock, headDim, padded, list, virtual)
+      scoreAll(q, stride, queries, group, headDim, list, end - start, scores, scoreStride)
+      const result = partial ? partial + (head * load<u32>(item, 20) + split) * queries * record : own
+      for (let i: u32 = 0; i < queries; i++) {
+        const positions = load<u32>(row + i / group * ROW_BYTES, 4) + 1
+        softmax(scores + i * scoreStride, positions > start ? min(positions, end) - start : 0, end - start, result + i * record + padded * 4)
+        memory.fill(result + i * record, 0, padded * 4)
       }
+      mixAll(scores, scoreStride, queries, list + SPLIT_BLOCKS * 4, end - start, padded, result, record)
+      if (!partial) for (let i: u32 = 0; i < queries; i++) fold(folded + i * record, result + i * record, padded, split == 0)
     }
-
-    let target = out + t * outStride + head * group * headDim * 4
-    for (let row: u32 = 0; row < group; row++) {
-      scaled(sums + row * padded * 4, load<f32>(scales + row * 4), target, headDim)
-      target += headDim * 4
+    if (partial) continue
+    for (let i: u32 = 0; i < queries; i++) {
+      finish(folded + i * record, padded, out + (first + i / group) * outStride + (head * group + i % group) * headDim * 4, headDim)
     }
   }
 }
 
-/** Scores of two query heads against the 16 keys of a block. */
-function scores2(q: usize, k: usize, headDim: u32, score: usize, scoreStride: usize): void {
+/** Folds partial results, split by split as `attend` does. Units: items × KV heads; of each row its first split's item only. */
+export function merge(
+  out: usize, outStride: usize, headDim: u32, group: u32, kvHeads: u32, items: usize, scratch: usize, from: u32, to: u32,
+): void {
+  const padded = (headDim + 15) & ~15
+  const record: usize = (padded + 4) * 4
+  for (let unit = from; unit < to; unit++) {
+    const item = items + unit / kvHeads * ITEM_BYTES
+    if (load<u32>(item, 8)) continue
+    const head = unit % kvHeads
+    const splits = load<u32>(item, 20)
+    for (let i: u32 = 0; i < group; i++) {
+      const first: usize = load<u32>(item, 16) + (head * splits * group + i) * record
+      for (let split: u32 = 0; split < splits; split++) fold(scratch, first + split * group * record, padded, split == 0)
+      finish(scratch, padded, out + load<u32>(item) * outStride + (head * group + i) * headDim * 4, headDim)
+    }
+  }
+}
+
+/**
+ * Addresses of the blocks that hold positions [start, end) of a row: keys at `list`, values SPLIT_BLOCKS
+ * entries on. Where the row belongs to a tree its last positions lie scattered; they are brought together
+ * in `virtual`, as they would lie had they been the only branch.
+ */
+function findBlocks(
+  row: usize, start: u32, end: u32, headKeys: usize, headValues: usize, keyBlock: usize, valueBlock: usize,
+  headDim: u32, padded: u32, list: usize, virtual: usize,
+): void {
+  const table = load<u32>(row, 8)
+  const wall = load<u32>(row, 16)
+  for (let first = start; first < end; first += KV_BLOCK) {
+    let k: usize, v: usize
+    if (first < wall) {
+      const block = load<u32>(table + first / KV_BLOCK * 4)
+      k = headKeys + <usize>block * keyBlock
+      v = headValues + <usize>block * valueBlock
+    } else {
+      k = virtual
+      v = virtual + keyBlock
+      virtual = v + valueBlock
+      gather(load<u32>(row, 20) + (first - wall) * 4, min(KV_BLOCK, end - first), table, headKeys, headValues, keyBlock, valueBlock, headDim, padded, k, v)
+    }
+    store<u32>(list, <u32>k)
+    store<u32>(list + SPLIT_BLOCKS * 4, <u32>v)
+    list += 4
+  }
+}
+
+/** Scores of all query rows against `count` positions whose key blocks stand in `list`. */
+function scoreAll(q: usize, stride: usize, queries: u32, group: u32, headDim: u32, list: usize, count: u32, scores: usize, scoreStride: usize): void {
+  for (let first: u32 = 0; first < count; first += KV_BLOCK) {
+    const block: usize = load<u32>(list + first / KV_BLOCK * 4)
+    let score = scores + first * 4
+    let i: u32 = 0
+    let head: u32 = 0
+    let a = q
+    while (i < queries) {
+      let b = a + headDim * 4
+      if (++head == group) {
+        head = 0
+        b += stride - group * headDim * 4
+      }
+      if (i + 1 == queries) {
+        scores1(a, block, headDim, score)
+        break
+      }
+      scores2(a, b, block, headDim, score, scoreStride)
+      a = b + headDim * 4
+      if (++head == group) {
+        head = 0
+        a += stride - group * headDim * 4
+      }
+      i += 2
+      score += 2 * scoreStride
+    }
+  }
+}
+
+/** Scores of two query rows against the 16 keys of a block. */
+function scores2(q: usize, qb: usize, k: usize, headDim: u32, score: usize, scoreStride: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0
-  let qb = q + headDim * 4
-  const end = qb
+  const end = q + headDim * 4
   do {
     const a = v128.load32_splat(q)
     const b = v128.load32_splat(qb)
@@ -92,7 +183,7 @@ function scores2(q: usize, k: usize, headDim: u32, score: usize, scoreStride: us
   v128.store(score, b3, 48)
 }
 
-/** Scores of one query head against the 16 keys of a block. */
+/** Scores of one query row against the 16 keys of a block. */
 function scores1(q: usize, k: usize, headDim: u32, score: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0
   const end = q + headDim * 4
@@ -112,12 +203,16 @@ function scores1(q: usize, k: usize, headDim: u32, score: usize): void {
 }
 
 /**
- * Scores to e^(score − largest), in place; returns what to multiply by to make them probabilities. What lies
- * behind the last position, up to a multiple of eight, counts as −∞; those slots hold whatever was there before.
+ * The first `positions` of `shown` scores to e^(score − largest), in place, the others to 0; the largest
+ * and the sum go to `result`. What lies behind the last position, up to a multiple of eight, counts as −∞.
  */
-function softmax(score: usize, positions: u32): f32 {
+function softmax(score: usize, positions: u32, shown: u32, result: usize): void {
   const end = score + positions * 4
   const padded = score + ((positions + 7) & ~7) * 4
+  memory.fill(padded, 0, (shown + 15 & ~15) * 4 - (padded - score))
+  store<f32>(result, -Infinity)
+  store<f32>(result, 0, 4)
+  if (!positions) return
   for (let p = end; p < padded; p += 4) store<f32>(p, -Infinity)
   let top = v128.load(score), other = v128.load(score, 16)
   for (let p = score + 32; p < padded; p += 32) {
@@ -125,9 +220,10 @@ function softmax(score: usize, positions: u32): f32 {
     other = f32x4.pmax(other, v128.load(p, 16))
   }
   top = f32x4.pmax(top, other)
-  const most = f32x4.splat(max(
+  const largest = max(
     max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)),
-    max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3))))
+    max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)))
+  const most = f32x4.splat(largest)
   let total = f32x4.splat(0), rest = total
   // Two at a time: V8 makes the constants of `exp` anew in every round.
   for (let p = score; p < padded; p += 32) {
@@ -138,33 +234,39 @@ function softmax(score: usize, positions: u32): f32 {
     total = f32x4.add(total, a)
     rest = f32x4.add(rest, b)
   }
-  return <f32>1 / sum(f32x4.add(total, rest))
+  store<f32>(result, largest)
+  store<f32>(result, sum(f32x4.add(total, rest)), 4)
 }
 
-/** target = sums · scale, `count` floats. */
-function scaled(sums: usize, scale: f32, target: usize, count: u32): void {
-  const whole = sums + (count & ~3) * 4
-  const end = sums + count * 4
-  for (; sums < whole; sums += 16) {
-    v128.store(target, f32x4.mul(v128.load(sums), f32x4.splat(scale)))
-    target += 16
-  }
-  for (; sums < end; sums += 4) {
-    store<f32>(target, load<f32>(sums) * scale)
-    target += 4
+/** Adds weights · values to the results of all query rows; the value blocks stand in `list`. */
+function mixAll(scores: usize, scoreStride: usize, queries: u32, list: usize, count: u32, padded: u32, result: usize, record: usize): void {
+  for (let first: u32 = 0; first < count; first += SPAN * KV_BLOCK) {
+    const last = min(first + SPAN * KV_BLOCK, count)
+    for (let d: u32 = 0; d < padded; d += 16) {
+      let i: u32 = 0
+      let score = scores + first * 4
+      let sums = result + d * 4
+      for (; i + 2 <= queries; i += 2) {
+        mix2(score, scoreStride, list + first / KV_BLOCK * 4, d * (KV_BLOCK * 4), last - first, sums, record)
+        score += 2 * scoreStride
+        sums += 2 * record
+      }
+      if (i < queries) mix1(score, list + first / KV_BLOCK * 4, d * (KV_BLOCK * 4), last - first, sums)
+    }
   }
 }
 
-/** Adds to 16 sums of each of two heads: probabilities of positions [first, last) times their values. */
-function mix2(score: usize, scoreStride: usize, table: usize, panel: usize, blockBytes: usize, first: u32, last: u32, sums: usize, sumStride: usize): void {
+/** sums (16 values, two rows) += weights · values over `count` positions. */
+function mix2(p: usize, scoreStride: usize, list: usize, panel: usize, count: u32, sums: usize, record: usize): void {
+  const other = sums + record
   let a0 = v128.load(sums), a1 = v128.load(sums, 16), a2 = v128.load(sums, 32), a3 = v128.load(sums, 48)
-  const other = sums + sumStride
   let b0 = v128.load(other), b1 = v128.load(other, 16), b2 = v128.load(other, 32), b3 = v128.load(other, 48)
-  let p = score + first * 4
   let pb = p + scoreStride
-  for (; first < last; first += KV_BLOCK) {
-    let v = panel + <usize>load<u32>(table + first / KV_BLOCK * 4) * blockBytes
-    const end = score + min(first + KV_BLOCK, last) * 4
+  const last = p + count * 4
+  do {
+    let v: usize = load<u32>(list) + panel
+    list += 4
+    const end = min(p + KV_BLOCK * 4, last)
     do {
       const a = v128.load32_splat(p)
       const b = v128.load32_splat(pb)
@@ -184,7 +286,7 @@ function mix2(score: usize, scoreStride: usize, table: usize, panel: usize, bloc
       p += 4
       pb += 4
     } while (p < end)
-  }
+  } while (p < last)
   v128.store(sums, a0)
   v128.store(sums, a1, 16)
   v128.store(sums, a2, 32)
@@ -195,13 +297,14 @@ function mix2(score: usize, scoreStride: usize, table: usize, panel: usize, bloc
   v128.store(other, b3, 48)
 }
 
-/** As mix2, for one head. */
-function mix1(score: usize, table: usize, panel: usize, blockBytes: usize, first: u32, last: u32, sums: usize): void {
+/** As mix2, for one row. */
+function mix1(p: usize, list: usize, panel: usize, count: u32, sums: usize): void {
   let a0 = v128.load(sums), a1 = v128.load(sums, 16), a2 = v128.load(sums, 32), a3 = v128.load(sums, 48)
-  let p = score + first * 4
-  for (; first < last; first += KV_BLOCK) {
-    let v = panel + <usize>load<u32>(table + first / KV_BLOCK * 4) * blockBytes
-    const end = score + min(first + KV_BLOCK, last) * 4
+  const last = p + count * 4
+  do {
+    let v: usize = load<u32>(list) + panel
+    list += 4
+    const end = min(p + KV_BLOCK * 4, last)
     do {
       const a = v128.load32_splat(p)
       a0 = madd(v128.load(v), a, a0)
@@ -211,9 +314,44 @@ function mix1(score: usize, table: usize, panel: usize, blockBytes: usize, first
       v += 64
       p += 4
     } while (p < end)
-  }
+  } while (p < last)
   v128.store(sums, a0)
   v128.store(sums, a1, 16)
   v128.store(sums, a2, 32)
   v128.store(sums, a3, 48)
+}
+
+/** Takes a split's results (padded head_dim values, then largest score and sum of weights) into those of the splits before. */
+function fold(folded: usize, result: usize, padded: u32, isFirst: bool): void {
+  const tail = padded * 4
+  if (isFirst) return memory.copy(folded, result, tail + 8)
+  const n = load<f32>(result + tail, 4)
+  if (n == 0) return // nothing of this split is looked at
+  const a = load<f32>(folded + tail)
+  const b = load<f32>(result + tail)
+  const most = max(a, b)
+  const shares = exp(f32x4.replace_lane(f32x4.splat(a - most), 1, b - most))
+  const before = f32x4.splat(f32x4.extract_lane(shares, 0))
+  const now = f32x4.splat(f32x4.extract_lane(shares, 1))
+  for (let i: usize = 0; i < tail; i += 16) {
+    v128.store(folded + i, madd(v128.load(result + i), now, f32x4.mul(v128.load(folded + i), before)))
+  }
+  store<f32>(folded + tail, most)
+  store<f32>(folded + tail, load<f32>(folded + tail, 4) * f32x4.extract_lane(before, 0) + n * f32x4.extract_lane(now, 0), 4)
+}
+
+/** target = values / sum of weights, `count` floats. */
+function finish(folded: usize, padded: u32, target: usize, count: u32): void {
+  const scale = <f32>1 / load<f32>(folded + padded * 4, 4)
+  const whole = folded + (count & ~3) * 4
+  const end = folded + count * 4
+  const s = f32x4.splat(scale)
+  for (; folded < whole; folded += 16) {
+    v128.store(target, f32x4.mul(v128.load(folded), s))
+    target += 16
+  }
+  for (; folded < end; folded += 4) {
+    store<f32>(target, load<f32>(folded) * scale)
+    target += 4
+  }
 }

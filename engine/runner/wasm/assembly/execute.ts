@@ -1,6 +1,7 @@
-import { ARGUMENTS, ATTEND, EMBED, GENERATE, KERNEL, MADD, MATMUL, READ, RMS_NORM, ROTATE_APPEND, SWIGLU } from '../jobs'
-import { attend } from './attention'
+import { ARGUMENTS, ATTEND, COPY_SLOTS, EMBED, GENERATE, KERNEL, MADD, MATMUL, MERGE, READ, RMS_NORM, ROTATE_APPEND, SWIGLU } from '../jobs'
+import { attend, merge } from './attention'
 import { embed } from './embed'
+import { copySlots } from './gather'
 import { generate } from './generate'
 import { gateUp, matmul } from './matmul'
 import { rmsNorm } from './norm'
@@ -27,6 +28,8 @@ export function execute(thread: u32, from: u32, to: u32): void {
     case MATMUL: return matmul(u(0), u(1), u(2), u(3), u(4), u(5), u(6), u(7) != 0, u(8), from, to)
     case ROTATE_APPEND: return rotateAppend(u(0), u(1), u(2), u(3), u(4), u(5), u(6), u(7), u(8), u(9), u(10), u(11), f(12), from, to)
     case ATTEND: return attend(u(0), u(1), u(2), u(3), u(4), u(5), u(6), u(7), u(8), u(9), u(10), u(11), u(12) + thread * u(13), from, to)
+    case MERGE: return merge(u(0), u(1), u(2), u(3), u(4), u(5), u(6) + thread * u(7), from, to)
+    case COPY_SLOTS: return copySlots(u(0), u(1), u(2), u(3), u(4), u(5), from, to)
     case SWIGLU: return gateUp(u(0), u(1), u(2), u(3), u(4), u(5), u(6), u(7), u(8) + thread * u(9), from, to)
     case GENERATE: return generate(u(0), u(1), u(2), u(3), f(4), u(5), u(6), from, to)
     case READ: return read(u(0), u(1), u(2) + thread * 64, from, to)

@@ -37,8 +37,9 @@ export function rotateAppend(
       }
       q += headDim * 4
     }
-    const block = load<u32>(table + position / KV_BLOCK * 4)
-    const slot = position % KV_BLOCK
+    const place = load<u32>(rows + t * ROW_BYTES, 12)
+    const block = load<u32>(table + place / KV_BLOCK * 4)
+    const slot = place % KV_BLOCK
     for (let h: u32 = 0; h < kvHeads; h++) {
       const key = keys + (<usize>h * blocks + block) * keyBlock + slot * 4
       for (let i: u32 = 0; i < half; i++) {
