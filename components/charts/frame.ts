@@ -1,5 +1,7 @@
+import type { Tone } from '$components/controls/params'
 import { formatNumber, THIN } from '$components/motif/format'
 import { labelWidth } from '$components/motif/labels'
+import type { How } from '$engine/trace/provenance'
 
 export interface AxisSpec {
   kind: 'linear' | 'log'
@@ -29,6 +31,27 @@ export interface Plot {
   area: Area
 }
 
+/** What the crosshair says at one place of a chart. */
+export interface Reading {
+  title: string
+  rows: readonly { label: string; value: string; tone?: Tone; how?: How; /** px: a ring is drawn there. */ y?: number }[]
+}
+
+/**
+ * The places of a chart that can be read, by pointer and by key, and what each says. Stops are px on the
+ * plot: with an x alone the crosshair is a line, with both it is a ring.
+ */
+export interface Readings {
+  stops: (plot: Plot) => readonly { x: number; y?: number }[]
+  at: (index: number, plot: Plot) => Reading
+}
+
+/** The data behind a chart. Numbers are printed as `format` says in the table and as they are in the CSV. */
+export interface DataTable {
+  columns: readonly string[]
+  rows: readonly (readonly (string | number)[])[]
+}
+
 export const TICK_SIZE = 16
 
 /** Maps a domain to pixels. On a log axis what is not above 0 lands on the low end. */
@@ -40,11 +63,34 @@ export function scaleFor({ kind, domain: [from, to] }: AxisSpec, start: number, 
   return (v) => start + (Math.log(Math.max(v, from) / from) / span) * (end - start)
 }
 
+/** The value at a place of `scaleFor`'s scale. */
+export function invertedScale({ kind, domain: [from, to] }: AxisSpec, start: number, end: number): Scale {
+  const way = (px: number) => (px - start) / (end - start)
+  return kind === 'linear' ? (px) => from + way(px) * (to - from) : (px) => from * (to / from) ** way(px)
+}
+
 /** At most `most` round values within the domain, its ends included where they are round. */
 export function ticksFor(spec: AxisSpec, most = 5): number[] {
   if (spec.ticks) return [...spec.ticks]
   const [from, to] = spec.domain
   return spec.kind === 'linear' ? roundTicks(from, to, most) : logTicks(from, to, most)
+}
+
+/** As many of the ticks as stand side by side without touching, by their texts along `scale`. */
+export function fittingTicks(spec: AxisSpec, scale: Scale, most = 5, gap = 10): number[] {
+  const fits = (values: readonly number[]) =>
+    values.every((v, i) => i === 0 || Math.abs(scale(v) - scale(values[i - 1]!)) >= (labelWidth(tickText(spec, v), TICK_SIZE) + labelWidth(tickText(spec, values[i - 1]!), TICK_SIZE)) / 2 + gap)
+  if (spec.ticks) {
+    for (let every = 1; ; every++) {
+      const kept = spec.ticks.filter((_, i) => i % every === 0)
+      if (kept.length <= 1 || fits(kept)) return kept
+    }
+  }
+  for (let n = most; n > 2; n--) {
+    const kept = ticksFor(spec, n)
+    if (fits(kept)) return kept
+  }
+  return ticksFor(spec, 2)
 }
 
 /** Multiples of the smallest step of 1, 2, 2.5 or 5 × 10ⁿ that keeps to `most`. */
@@ -86,7 +132,7 @@ export function tickText(spec: AxisSpec, value: number): string {
     for (const [scale, prefix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']] as const) if (Math.abs(value) >= scale) return `${Number((value / scale).toPrecision(3))}${THIN}${prefix}`
   }
   // Ticks are round already: as many digits as they have, no more.
-  const digits = Math.max(1, String(Number(value.toPrecision(6))).replace(/^0?\.?0*|\D/g, '').length)
+  const digits = Math.max(1, String(Math.abs(Number(value.toPrecision(6)))).replace(/^0?\.?0*|\D/g, '').length)
   return formatNumber(value, { digits })
 }
 

@@ -7,7 +7,8 @@ export interface PointLabel extends Pixel {
 /**
  * Places a label beside each point: on its right if it can be (roofs rise on the left), else below or
  * above that, else on the left, where it touches no other label, no other point, no line and no edge.
- * `y` is the text's base line.
+ * `y` is the text's base line. Where there is no place clear of labels, points and edges there is no label:
+ * the crosshair and the table name every point.
  */
 export function placePointLabels(
   points: readonly (Pixel & { width: number })[],
@@ -15,7 +16,7 @@ export function placePointLabels(
   lines: readonly (readonly Pixel[])[] = [],
   height = 20,
   distance = 14,
-): PointLabel[] {
+): (PointLabel | undefined)[] {
   const taken: Box[] = points.map((p) => ({ left: p.x - POINT, right: p.x + POINT, top: p.y - POINT, bottom: p.y + POINT }))
   return points.map((p, i) => {
     const places: { box: Box; anchor: 'start' | 'end' }[] = []
@@ -27,7 +28,8 @@ export function placePointLabels(
       }
     }
     const clear = ({ box }: { box: Box }) => inside(box, bounds) && taken.every((t, j) => j === i || !overlap(box, t))
-    const found = places.find((place) => clear(place) && !lines.some((line) => touches(line, place.box))) ?? places.find(clear) ?? places[0]!
+    const found = places.find((place) => clear(place) && !lines.some((line) => touches(line, place.box))) ?? places.find(clear)
+    if (!found) return undefined
     taken.push(found.box)
     return { x: found.anchor === 'start' ? found.box.left : found.box.right, y: found.box.bottom - height * 0.24, anchor: found.anchor }
   })

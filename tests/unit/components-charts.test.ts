@@ -141,7 +141,8 @@ test('labels of points that lie close keep clear of each other', () => {
     { x: 310, y: 206, width: 90 },
     { x: 590, y: 205, width: 70 },
   ]
-  const boxes = placePointLabels(points, bounds).map((l, i) => {
+  const boxes = placePointLabels(points, bounds).map((placed, i) => {
+    const l = placed!
     const left = l.anchor === 'start' ? l.x : l.x - points[i]!.width
     return { left, right: left + points[i]!.width, top: l.y - 14, bottom: l.y + 4 }
   })
