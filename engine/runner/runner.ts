@@ -128,6 +128,11 @@ export interface RunnerOptions {
   weights?: WeightPrecision
   /** Default: f32. */
   kv?: KvPrecision
+  /**
+   * Times every kernel on its own; ProfiledRunner (profile.ts) then tells of the last batch. A CPU runner needs the
+   * clock to go by (ms); a GPU has its own. Timing costs time itself, and chains are off.
+   */
+  profile?: boolean | (() => number)
 }
 
 /** Something the runner could not do, in words for the page: what happened, what to do. */

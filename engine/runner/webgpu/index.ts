@@ -21,11 +21,6 @@ const CHAIN = 32
 const RING = 3
 
 export interface WebGpuOptions extends RunnerOptions, DeviceOptions {
-  /**
-   * Time every dispatch on its own (needs timestamps): `profile` of the runner then holds the last batch's.
-   * Passes of one dispatch cost time themselves, and chains are off.
-   */
-  profile?: boolean
   /** Choose kernels as if the device were so: for tests and tuning. Subgroups cannot be pretended where there are none. */
   kernels?: Partial<Pick<DeviceTraits, 'software' | 'subgroups'>>
 }
@@ -104,7 +99,7 @@ export class WebGpuRunner implements Runner {
 
   static async create(model: Model, opened: OpenDevice, options: WebGpuOptions): Promise<WebGpuRunner> {
     const { device } = opened
-    const profiling = options.profile ?? false
+    const profiling = Boolean(options.profile)
     if (profiling && !opened.timestamps) throw new RunnerError('Profiling needs timestamps, which this graphics card does not offer.', 'unsupported')
     const limits: RunnerLimits = {
       blocks: options.blocks ?? 1024,
