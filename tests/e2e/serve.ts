@@ -15,7 +15,7 @@ declare module 'vitest' {
 }
 
 /** Runners that tests ask for: each is measured once, by the visitor of all tests. */
-const MEASURED = ['', '?runner=wasm']
+const MEASURED = ['', '?runner=wasm', '?runner=webgpu']
 
 /** Serves dist, as `npm start` does, while the end-to-end tests run. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
