@@ -10,7 +10,8 @@ import { LAYER_TENSORS, layerShape, type LayerWeights, type Model, type Weights 
  *   matrices: (u / 2^23 − 1) · √(3 / columns)    uniform, variance 1 / columns: activations keep their size
  *   norms:    1
  *
- * Tensor numbers: embed 0, unembed 1, then 2 + layer · 9 + index in LAYER_TENSORS.
+ * Tensor numbers: embed 0, unembed 1, then 2 + layer · 9 + index in LAYER_TENSORS, and after all layers the routers of a
+ * mixture, 2 + layers · 9 + layer. Biases are 0.
  */
 export function syntheticValue(seed: number, tensor: number, index: number, columns: number): number {
   const u = pcg((pcg((seed + tensor) >>> 0) + index) >>> 0) >>> 8
@@ -26,6 +27,11 @@ export function layerTensorNumber(layer: number, tensor: (typeof LAYER_TENSORS)[
   return 2 + layer * LAYER_TENSORS.length + LAYER_TENSORS.indexOf(tensor)
 }
 
+/** Number of a mixture's router, whose shape is (experts, d). */
+export function routerNumber(c: ModelConfig, layer: number): number {
+  return 2 + c.layers * LAYER_TENSORS.length + layer
+}
+
 /** All weights as arrays: for the reference runner and for tests; the other runners generate in place. */
 export function materialize(c: ModelConfig, seed: number): Weights {
   const tensor = (number: number, [rows, cols]: [number, number]) => {
@@ -35,8 +41,11 @@ export function materialize(c: ModelConfig, seed: number): Weights {
     return out
   }
   const embed = tensor(0, [c.vocabSize, c.hidden])
-  const layers = Array.from({ length: c.layers }, (_, l) =>
-    Object.fromEntries(LAYER_TENSORS.map((t) => [t, tensor(layerTensorNumber(l, t), layerShape(c, t))])) as unknown as LayerWeights)
+  const layers = Array.from({ length: c.layers }, (_, l): LayerWeights => ({
+    ...(Object.fromEntries(LAYER_TENSORS.map((t) => [t, tensor(layerTensorNumber(l, t), layerShape(c, t))])) as unknown as LayerWeights),
+    ...(c.experts ? { router: tensor(routerNumber(c, l), [c.experts, c.hidden]) } : {}),
+    ...(c.qkvBias ? { qBias: new Float32Array(c.heads * c.headDim), kBias: new Float32Array(c.kvHeads * c.headDim), vBias: new Float32Array(c.kvHeads * c.headDim) } : {}),
+  }))
   return { embed, layers, finalNorm: new Float32Array(c.hidden).fill(1), unembed: c.tied ? embed : tensor(1, [c.vocabSize, c.hidden]) }
 }
 

@@ -24,13 +24,14 @@ export interface Weights {
   unembed: Float32Array // (vocab, d); the same array as embed when tied
 }
 
-/** Tensors of one layer in the fixed order that generators and uploads go by. */
+/** Tensors that every layer has, in the fixed order that generators and uploads go by; a mixture has its router besides. */
 export const LAYER_TENSORS = ['attentionNorm', 'q', 'k', 'v', 'o', 'ffnNorm', 'gate', 'up', 'down'] as const
 export type LayerTensor = (typeof LAYER_TENSORS)[number]
 
-/** Shape (rows, cols) of a layer's tensor; norms are (1, d). */
+/** Shape (rows, cols) of a layer's tensor; norms are (1, d). A mixture has its experts' rows one after the other. */
 export function layerShape(c: ModelConfig, tensor: LayerTensor): [number, number] {
   const d = c.hidden
+  const experts = c.experts ?? 1
   switch (tensor) {
     case 'attentionNorm':
     case 'ffnNorm': return [1, d]
@@ -39,8 +40,8 @@ export function layerShape(c: ModelConfig, tensor: LayerTensor): [number, number
     case 'v': return [c.kvHeads * c.headDim, d]
     case 'o': return [d, c.heads * c.headDim]
     case 'gate':
-    case 'up': return [c.ffn, d]
-    case 'down': return [d, c.ffn]
+    case 'up': return [experts * c.ffn, d]
+    case 'down': return [experts * d, c.ffn]
   }
 }
 

@@ -75,16 +75,16 @@ class Teacher:
         self.tokens = numpy.load(folder / "tokens.npy", mmap_mode="r")
         self.values = numpy.load(folder / "log_probabilities.npy", mmap_mode="r")
 
-    def divergence(self, starts, logits):
-        """Summed KL(teacher ‖ student) in nats. logits (B, T, V) after the windows' positions from starts[b] on.
+    def divergence(self, starts, log_probabilities):
+        """Summed KL(teacher ‖ student) in nats. log_probabilities (B, T, V): the student's at the positions from starts[b] on.
 
         Outcomes are the tokens that were kept, and all others together.
         """
-        length = logits.shape[1]
+        length = log_probabilities.shape[1]
         tokens = torch.stack([torch.from_numpy(self.tokens[s : s + length].astype(numpy.int64)) for s in starts])
         values = torch.stack([torch.from_numpy(self.values[s : s + length].astype(numpy.float32)) for s in starts])
-        tokens, values = tokens.to(logits.device), values.to(logits.device)
-        own = logits.gather(-1, tokens) - logits.logsumexp(-1, keepdim=True)
+        tokens, values = tokens.to(log_probabilities.device), values.to(log_probabilities.device)
+        own = log_probabilities.gather(-1, tokens)
         other, own_other = ((1 - x.exp().sum(-1)).clamp_min(1e-6).log() for x in (values, own))
         return (values.exp() * (values - own)).sum() + (other.exp() * (other - own_other)).sum()
 
@@ -179,10 +179,11 @@ def work(rank, world, args):
             batch = torch.stack(ids).to(device)
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 logits = model(batch[:, :-1])
-            loss = F.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
+            log_probabilities = logits.float().log_softmax(-1)
+            loss = F.nll_loss(log_probabilities.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
             loss_sum += float(loss.detach())
             if teacher:
-                loss = (1 - TAUGHT) * loss + TAUGHT * teacher.divergence(starts, logits.float())
+                loss = (1 - TAUGHT) * loss + TAUGHT * teacher.divergence(starts, log_probabilities)
             if model.config.experts:
                 loss = loss + BALANCE * batch[:, 1:].numel() * model.balance()
             loss.backward()

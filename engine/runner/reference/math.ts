@@ -30,13 +30,13 @@ export function rmsNorm(x: Float32Array, weight: Float32Array, eps: number): Flo
 
 /**
  * Rotary position embedding in place (Su et al. 2021), in Hugging Face's pairing: element i of the
- * lower half of a head turns with element i of its upper half. x: (T, heads·headDim).
+ * lower half of a head turns with element i of its upper half. x: (T, heads·headDim), row t at positions[t].
  */
-export function rope(x: Float32Array, headDim: number, heads: number, start: number, theta: number): void {
+export function rope(x: Float32Array, headDim: number, heads: number, positions: readonly number[], theta: number): void {
   const half = headDim / 2
-  for (let row = 0; row < x.length / (heads * headDim); row++) {
+  for (const [row, position] of positions.entries()) {
     for (let i = 0; i < half; i++) {
-      const angle = (start + row) * theta ** (-i / half)
+      const angle = position * theta ** (-i / half)
       const cos = Math.cos(angle)
       const sin = Math.sin(angle)
       for (let h = 0; h < heads; h++) {
@@ -48,6 +48,12 @@ export function rope(x: Float32Array, headDim: number, heads: number, start: num
       }
     }
   }
+}
+
+/** x + bias, row by row, in place of x; as it is where there is none. */
+export function addBias(x: Float32Array, bias: Float32Array | undefined): Float32Array {
+  if (bias) for (let i = 0; i < x.length; i++) x[i]! += bias[i % bias.length]!
+  return x
 }
 
 /** silu(gate) ⊙ up (Shazeer 2020), in place of gate. */
