@@ -1,3 +1,4 @@
+import type { BlockPool } from './blocks'
 import type { Sequence } from './scheduler'
 
 /** A cached prefix block (of `tokensPerId` tokens) and those that go on from it. */
@@ -9,6 +10,8 @@ interface Node {
   users: number
   /** When it expires if nobody takes it up again, ms. */
   expires: number
+  /** Ids of its KV blocks, where there are any. */
+  blocks?: number[]
   /** Neighbours in the list of unused nodes, least recently used first. */
   older?: Node
   newer?: Node
@@ -40,6 +43,10 @@ export class PrefixCache {
     /** ms an unused block is kept; Infinity: until the room is needed. */
     private readonly ttl: number,
     private readonly now: () => number,
+    /** Where the blocks have ids: the pool they come from. It outlives the scheduler as the cache does. */
+    readonly pool?: BlockPool,
+    /** Tokens that an id's own block holds; with it the beginning of a block is found too, and copied for its finder. */
+    private readonly contents?: (id: number) => ArrayLike<number>,
   ) {}
 
   /** Finds the longest cached prefix of a waiting request: `found…` say what it came to. */
@@ -57,8 +64,13 @@ export class PrefixCache {
     }
     this.foundTokens = path.length * this.tokensPerId
     this.foundBlocks = path.length * this.blocksPerId
+    this.copied = undefined
+    if (this.contents && s.tokens) this.findPart(s, path[path.length - 1] ?? this.root)
   }
+  /** Tokens found, those of `copied` included. */
   foundTokens = 0
+  /** A block whose beginning goes on with the text: it has to be copied, since the finder will write behind it. */
+  copied?: { block: number; tokens: number }
   foundBlocks = 0
   /** Of `foundBlocks`, those that count as evictable until they are taken. */
   foundUnused = 0
@@ -69,10 +81,30 @@ export class PrefixCache {
     for (const node of this.path) this.use(node)
     s.computed = this.foundTokens
     s.blocks = this.foundBlocks
+    if (this.pool && this.path.length > 0) {
+      s.blockTable = this.path.flatMap((node) => node.blocks!)
+      for (const b of s.blockTable) this.pool.share(b)
+    }
     this.askedTokens += s.promptTokens
     this.hitTokens += s.computed
     this.held.set(s, this.path)
     this.path = []
+  }
+
+  private findPart(s: Sequence, last: Node): void {
+    const from = this.foundTokens
+    const most = Math.min(this.tokensPerId, s.promptTokens - from, s.known - 1 - from)
+    let longest = 0
+    for (const child of last.children.values()) {
+      const block = this.contents!(child.id)
+      let same = 0
+      while (same < most && block[same] === s.tokens![from + same]) same++
+      if (same > longest) {
+        longest = same
+        this.copied = { block: child.blocks![0]!, tokens: same }
+      }
+    }
+    this.foundTokens += longest
   }
 
   /** How many tokens of this prefix are cached; for routers. */
@@ -100,9 +132,19 @@ export class PrefixCache {
         // Somebody computed the same meanwhile: one copy is enough.
         this.use(twin)
         freed += this.blocksPerId
+        for (const [i, block] of twin.blocks?.entries() ?? []) {
+          const at = path.length * this.blocksPerId + i
+          this.pool!.share(block)
+          this.pool!.release(s.blockTable[at]!)
+          s.blockTable[at] = block
+        }
         path.push(twin)
       } else {
         const node: Node = { id, parent, children: new Map(), users: 1, expires: Infinity }
+        if (this.pool) {
+          node.blocks = s.blockTable.slice(path.length * this.blocksPerId, (path.length + 1) * this.blocksPerId)
+          for (const b of node.blocks) this.pool.share(b)
+        }
         parent.children.set(id, node)
         path.push(node)
       }
@@ -142,6 +184,7 @@ export class PrefixCache {
   private drop(node: Node): number {
     this.unshelve(node)
     node.parent!.children.delete(node.id)
+    for (const b of node.blocks ?? []) this.pool!.release(b)
     return this.blocksPerId
   }
 

@@ -51,10 +51,14 @@ export class Sequence {
   known: number
   /** Tokens of this step, for the running ones that are part of it. */
   granted = 0
+  /** Drafted tokens that it would like verified beside its next one; drafts take what is free and nobody gives way to them. */
+  drafts = 0
   /** KV blocks held. */
   blocks = 0
   /** Its keys and values lie in host memory and have to be brought back. */
   swapped = false
+  /** Ids of the prompt's tokens, where the cache is to look into blocks. */
+  tokens?: ArrayLike<number>
   /** Ids of the blocks held, where the scheduler gives any. */
   blockTable: number[] = NO_BLOCKS
 
@@ -83,10 +87,14 @@ export interface Grant {
   tokens: number
   /** The grant reaches the end of what is known: its last row is sampled. */
   sample: boolean
+  /** Drafted tokens that there is room for beside those. */
+  drafts: number
 }
 
 export interface Batch {
   grants: Grant[]
+  /** Beginnings of cached blocks that are copied into blocks of their finders first: so many tokens, from block to block. */
+  copies: { from: number; to: number; tokens: number }[]
   /** Decodes in a row; more than one only when every grant is a decode. */
   steps: number
 }
@@ -127,6 +135,7 @@ export class Scheduler<S extends Sequence = Sequence> {
   admitted = 0
   /** Where the planned step's part of `running` begins. */
   first = 0
+  private readonly copies: Batch['copies'] = []
   private readonly pool?: BlockPool
   private free: number
 
@@ -137,7 +146,9 @@ export class Scheduler<S extends Sequence = Sequence> {
   ) {
     this.policy = { ...VLLM_V1, ...policy }
     this.free = limits.blocks
-    if (this.policy.blockIds) this.pool = new BlockPool(limits.blocks)
+    if (this.policy.blockIds) this.pool = this.policy.cache?.pool ?? new BlockPool(limits.blocks)
+    // A cache that outlived its last scheduler holds some already.
+    if (this.policy.cache?.pool) this.free = this.policy.cache.pool.available
   }
 
   get idle(): boolean {
@@ -191,7 +202,22 @@ export class Scheduler<S extends Sequence = Sequence> {
     const granted = this.plan()
     if (granted === 0) return null
     const grants = this.running.slice(this.first, this.first + granted).map(grant)
-    return { grants, steps: this.chainLength(grants, chain) }
+    this.grantDrafts(grants)
+    return { grants, steps: this.chainLength(grants, chain), copies: this.copies.splice(0) }
+  }
+
+  /** What is left of the budget and of the pool goes to drafts, in order of admission. */
+  private grantDrafts(grants: Grant[]): void {
+    let budget = this.limits.maxBatchedTokens - grants.reduce((n, g) => n + g.tokens, 0)
+    for (const g of grants) {
+      const { sequence: s, start, tokens } = g
+      if (s.drafts === 0 || !g.sample || tokens !== 1) continue
+      const positions = (s.blocks + this.available) * this.policy.blockSize
+      g.drafts = Math.max(0, Math.min(s.drafts, budget, positions - start - tokens))
+      budget -= g.drafts
+      const need = this.blocksFor(start + tokens + g.drafts) - s.blocks
+      if (need > 0) this.take(s as S, need)
+    }
   }
 
   /** Decides the next step: so many of `running`, from `first` on, are part of it, with `granted` tokens each. */
@@ -252,6 +278,7 @@ export class Scheduler<S extends Sequence = Sequence> {
       const { sampled, finished } = outcomes[i]!
       sequence.computed += tokens + Math.max(0, sampled - 1)
       sequence.known += sampled
+      if (this.policy.cache) this.remember(sequence as S)
       if (finished) this.leave(sequence as S)
     }
   }
@@ -320,10 +347,13 @@ export class Scheduler<S extends Sequence = Sequence> {
       const tokens = chunkedPrefill ? Math.min(behind, budget) : behind
       const need = this.reservation(s, computed + tokens) - (found ? cache.foundBlocks : 0)
       if (need > this.available - (found ? cache.foundUnused : 0)) break
+      const copied = found ? cache.copied : undefined
       if (found) cache.take(s)
       this.waiting.shift()
       this.running.push(s)
       this.grow(s, s.computed + tokens)
+      // Copied before the step computes anything: a block that just lost its place in the cache is still whole.
+      if (copied) this.copies.push({ from: copied.block, to: s.blockTable[cache!.foundBlocks]!, tokens: copied.tokens })
       if (s.swapped) {
         this.swappedBlocks += this.blocksFor(s.computed)
         s.swapped = false
@@ -414,7 +444,11 @@ export class Scheduler<S extends Sequence = Sequence> {
 
   private grow(s: S, length: number): void {
     const need = this.reservation(s, length) - s.blocks
-    if (need <= 0) return
+    if (need > 0) this.take(s, need)
+  }
+
+  /** So many more blocks for s; the caller has seen to it that they are there. */
+  private take(s: S, need: number): void {
     if (need > this.free) this.free += this.policy.cache!.evict(need - this.free)
     this.free -= need
     s.blocks += need
@@ -461,5 +495,5 @@ export class Scheduler<S extends Sequence = Sequence> {
 
 function grant(sequence: Sequence): Grant {
   const { computed, granted } = sequence
-  return { sequence, start: computed, tokens: granted, sample: computed + granted === sequence.known }
+  return { sequence, start: computed, tokens: granted, sample: computed + granted === sequence.known, drafts: 0 }
 }

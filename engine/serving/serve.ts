@@ -1,8 +1,12 @@
-import { work, type Share } from '../model/work'
-import type { Runner, Sampling, SequenceChunk, StepResult } from '../runner/runner'
+import { BLOCK_SIZE, type Runner, type Sampling, type SequenceChunk, type StepBatch, type StepResult } from '../runner/runner'
+import { NOTHING, type Draft } from '../speculate/draft'
+import type { Verdict } from '../speculate/verify'
 import type { Event, Milliseconds, RequestRecord, Step } from '../trace/trace'
 import type { Clock } from './clock'
-import { Scheduler, type Batch, type Grant, type SchedulerLimits } from './scheduler'
+import type { PrefixCache } from './prefix-cache'
+import { Scheduler, Sequence, type Batch, type Grant, type SchedulerLimits, type SchedulerPolicy } from './scheduler'
+import { rowsOf, Speculation, type SpeculationOptions } from './speculation'
+import { stepsOf } from './step-report'
 
 /** A request ready for the engine's door. */
 export interface ServeRequest {
@@ -15,12 +19,25 @@ export interface ServeRequest {
   sampling?: Sampling
   /** Text of an output token; called once for each, in order. Absent: no texts. */
   textOf?: (id: number) => string
+  /** Texts of drafted tokens as they would read after the output so far. Absent: no texts. */
+  draftTexts?: (draft: Draft) => string[]
+  /** One id per whole block of the prompt, for the prefix cache; equal leading ids mean equal text. */
+  prefix?: readonly number[]
 }
 
 export interface ServeOptions {
   runner: Runner
   clock: Clock
   limits?: Partial<Pick<SchedulerLimits, 'maxSequences' | 'maxBatchedTokens'>>
+  /** How steps are put together (default: continuous). */
+  policy?: SchedulerPolicy['batching']
+  /** Keys and values of earlier prompts, with the runner's pool of blocks; it outlives this call. Absent: none are kept. */
+  cache?: PrefixCache
+  /** Tokens are guessed ahead. Absent: plain decoding. */
+  speculate?: SpeculationOptions
+  /** Mixture of experts: experts a token is sent to, and whether steps say which. */
+  expertsPerToken?: number
+  wantExperts?: boolean
   /** Called after each step with what it added. Times are ms from the start of the run. */
   emit: (update: { events: Event[]; steps: Step[] }) => void
   signal?: AbortSignal
@@ -52,7 +69,9 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
   const scheduler = new Scheduler(limits, ({ id }) => {
     preempted.push(id)
     scheduled.delete(id)
-  })
+    speculation?.release(id, false)
+  }, { batching: options.policy ?? 'continuous', cache: options.cache })
+  const speculation = options.speculate && new Speculation(options.speculate, byId, now, () => scheduler.blocksUsed, runner.config.maxPositions)
   let lastYield = performance.now()
   let next = 0
 
@@ -64,18 +83,22 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
       for (; next < coming.length && origin + coming[next]!.queuedAt <= clock.now(); next++) enter(coming[next]!, arrived)
       if (arrived.length) emit({ events: arrived, steps: [] })
 
+      speculation?.want(scheduler.running)
       // Arrivals to come break the chain: whoever comes during it would wait for all of it.
-      const batch = scheduler.next(next < coming.length ? 1 : runner.limits.chain)
+      const batch = scheduler.next(next < coming.length || speculation || options.wantExperts ? 1 : runner.limits.chain)
       const lost = preempted.map((request): Event => ({ t: now(), request, kind: 'preempted', reason: 'recompute' }))
       preempted = []
       if (batch) {
-        const chunks = batch.grants.map(chunk)
+        const drafts = await speculation?.draft(batch.grants)
+        const drafted = speculation?.take()
+        if (drafted?.steps.length || drafted?.events.length) emit(drafted)
+        const run = stepBatch(batch, drafts)
         const start = now()
-        const result = await runner.run({ chunks, steps: batch.steps })
+        const result = await runner.run(run)
         const end = now()
-        const outputs = batch.grants.map((_, i) => sampledBy(batch, result, i))
+        const outputs = sampledBy(batch, run, result, drafts)
         scheduler.complete(batch, outputs.map(({ ids, finished }) => ({ sampled: ids.length, finished })))
-        emit(report(batch, result, outputs, start, end, lost))
+        emit(report(batch, run, result, outputs, start, end, lost))
       } else if (next < coming.length) {
         await clock.until(origin + coming[next]!.queuedAt, signal)
       }
@@ -90,7 +113,10 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
     emit({ events: open.map((r) => ({ t: now(), request: r.record.id, kind: 'failed', reason })), steps: [] })
     throw error
   } finally {
-    for (const id of byId.keys()) runner.release?.(id)
+    for (const id of byId.keys()) {
+      scheduler.cancel(id)
+      over(id)
+    }
   }
 
   function enter(r: ServeRequest, events: Event[]): void {
@@ -106,7 +132,35 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
       return
     }
     events.push({ t: r.queuedAt, request: id, kind: 'queued' })
-    scheduler.add(id, promptTokens, maxTokens)
+    const sequence = new Sequence(id, promptTokens, maxTokens, 0, r.prefix)
+    sequence.tokens = r.prompt
+    sequence.computed = r.record.present ?? 0
+    scheduler.enqueue(sequence)
+  }
+
+  /** The request has left the scheduler: nothing of it is needed any more, on either side of the runner. */
+  function over(id: number): void {
+    byId.delete(id)
+    speculation?.release(id, true)
+    runner.release?.(id)
+  }
+
+  /** What the runner is asked for: the grants with their token ids and drafts. */
+  function stepBatch(batch: Batch, drafts: readonly Draft[] | undefined): StepBatch {
+    const chunks = batch.grants.map((g, i) => (drafts ? speculation!.extend(chunk(g), drafts[i]!) : chunk(g)))
+    const copies = [
+      ...batch.copies.flatMap(({ from, to, tokens }) => Array.from({ length: tokens }, (_, i) => ({ from: from * BLOCK_SIZE + i, to: to * BLOCK_SIZE + i }))),
+      ...(speculation?.takeMoves() ?? []),
+    ]
+    return {
+      chunks,
+      steps: batch.steps,
+      // Acceptance of drawn tokens is decided by whole distributions.
+      wantLogits: chunks.some((c) => c.sampleRows && c.sampling && c.sampling.temperature > 0) || undefined,
+      copies: copies.length ? copies : undefined,
+      expertsPerToken: options.expertsPerToken,
+      wantExperts: options.wantExperts,
+    }
   }
 
   /** The scheduler's grant with its token ids. */
@@ -119,70 +173,53 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
     }
   }
 
-  /** Output ids of one grant, up to the end of its text; what a chain made beyond that is dropped. */
-  function sampledBy(batch: Batch, result: StepResult, i: number): Output {
-    const { sequence, sample } = batch.grants[i]!
-    const r = byId.get(sequence.id)!
-    const ids: number[] = []
-    let finished = false
-    for (let s = 0; sample && s < batch.steps && !finished; s++) {
-      const id = result.tokens[s * batch.grants.length + i]!
-      r.tokens.push(id)
-      ids.push(id)
-      finished = r.eos.includes(id) || r.tokens.length - r.prompt.length >= r.record.maxTokens
-    }
-    return { ids, finished }
+  /** Output ids of each grant, up to the end of its text; what a chain or a draft made beyond that is dropped. */
+  function sampledBy(batch: Batch, run: StepBatch, result: StepResult, drafts: readonly Draft[] | undefined): Output[] {
+    const rows = drafts && rowsOf(run.chunks)
+    return batch.grants.map((g, i): Output => {
+      const r = byId.get(g.sequence.id)!
+      const draft = drafts?.[i] ?? NOTHING
+      const verdict = draft.tokens.length ? speculation!.verify(g, draft, result, rows![i]!, runner.config.vocabSize) : undefined
+      const sampled = verdict?.tokens ?? (g.sample ? Array.from({ length: batch.steps }, (_, s) => result.tokens[s * batch.grants.length + i]!) : [])
+      const ids: number[] = []
+      let finished = false
+      for (const id of sampled) {
+        r.tokens.push(id)
+        ids.push(id)
+        finished = r.eos.includes(id) || r.tokens.length - r.prompt.length >= r.record.maxTokens
+        if (finished) break
+      }
+      return { ids, finished, verified: verdict && { draft, verdict } }
+    })
   }
 
   /** Events and steps of one run of the runner; a chain of decodes is reported as the steps it was. */
-  function report(batch: Batch, result: StepResult, outputs: Output[], start: Milliseconds, end: Milliseconds, events: Event[]) {
-    const steps: Step[] = []
+  function report(batch: Batch, run: StepBatch, result: StepResult, outputs: Output[], start: Milliseconds, end: Milliseconds, events: Event[]) {
     for (const { sequence: { id, promptTokens }, start: context, tokens } of batch.grants) {
       if (!scheduled.has(id)) {
         scheduled.add(id)
         events.push({ t: start, request: id, kind: 'scheduled' })
+        if (options.cache && context > 0) events.push({ t: start, request: id, kind: 'cached', count: Math.min(context, promptTokens) })
       }
       if (context < promptTokens) events.push({ t: end, request: id, kind: 'prefill', count: Math.min(tokens, promptTokens - context) })
     }
-    let from = start
-    for (let s = 0; s < batch.steps; s++) {
-      const to = start + (end - start) * (result.ends?.[s] ?? (s + 1) / batch.steps)
-      steps.push(step(batch, s, from, to, result.dispatches === undefined ? undefined : result.dispatches / batch.steps))
-      for (const [i, g] of batch.grants.entries()) tokenEvents(g.sequence.id, outputs[i]!, s, to, events)
-      from = to
+    const steps = stepsOf(runner, run, result, start, end, scheduler.blocksUsed)
+    for (const [s, step] of steps.entries()) {
+      for (const [i, g] of batch.grants.entries()) tokenEvents(g.sequence.id, outputs[i]!, s, step.start + step.duration, events)
     }
     return { events, steps }
   }
 
-  function tokenEvents(request: number, { ids, finished }: Output, s: number, engineTime: Milliseconds, events: Event[]): void {
-    const token = ids[s]
-    if (token === undefined) return
-    const r = byId.get(request)!
+  /** Tokens of step `s` of a chain, or all that a verification came to. */
+  function tokenEvents(request: number, { ids, finished, verified }: Output, s: number, engineTime: Milliseconds, events: Event[]): void {
+    const r = byId.get(request)
+    if (!r) return
     const t = engineTime + (r.record.network?.back ?? 0)
-    events.push({ t, request, kind: 'token', token, text: r.textOf?.(token) })
-    if (finished && s === ids.length - 1) {
+    if (verified) events.push(speculation!.verified(request, verified.draft, verified.verdict, Math.min(verified.verdict.path.length, ids.length), t))
+    for (const token of verified ? ids : ids.slice(s, s + 1)) events.push({ t, request, kind: 'token', token, text: r.textOf?.(token) })
+    if (finished && (verified || s === ids.length - 1)) {
       events.push({ t, request, kind: 'finished' })
-      byId.delete(request)
-      runner.release?.(request)
-    }
-  }
-
-  function step(batch: Batch, s: number, start: Milliseconds, end: Milliseconds, dispatches: number | undefined): Step {
-    const widths = runner.widths ?? { weight: 4, kv: 4 }
-    const shares = batch.grants.map((g): Share => ({ tokens: g.tokens, context: g.start + s, sampledRows: g.sample ? 1 : 0 }))
-    const all = work(runner.config, shares, widths)
-    return {
-      start,
-      duration: end - start,
-      batch: shares.map((share, i) => {
-        const solo = work(runner.config, [share], widths)
-        return { request: batch.grants[i]!.sequence.id, tokens: share.tokens, context: share.context, sampled: share.sampledRows > 0, soloFlops: solo.flops, soloBytes: solo.bytes }
-      }),
-      flops: all.flops,
-      bytes: all.bytes,
-      workingSet: all.workingSet,
-      kvBlocks: scheduler.blocksUsed,
-      dispatches,
+      over(request)
     }
   }
 }
@@ -191,4 +228,6 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
 interface Output {
   ids: number[]
   finished: boolean
+  /** Where tokens had been drafted: what became of them. */
+  verified?: { draft: Draft; verdict: Verdict }
 }

@@ -10,8 +10,8 @@ export type EventKind =
   | 'scheduled' // first granted a place in a step
   | 'prefill' // a chunk of the prompt was computed
   | 'token' // an output token reached the client
-  | 'draft'
-  | 'verify'
+  | 'draft' // a token was proposed, to be verified by the target model
+  | 'verify' // the target model has looked at the drafts
   | 'preempted'
   | 'cached' // prefix blocks found in the cache
   | 'offloaded'
@@ -27,8 +27,12 @@ export interface Event {
   token?: number
   /** token, draft: its text as it reads after what came before. */
   text?: string
-  /** prefill, cached: how many tokens; draft: how many were proposed; verify: how many were accepted. */
+  /** prefill, cached: how many tokens; draft: how many were proposed (absent: the one of `token`); verify: how many were accepted. */
   count?: number
+  /** draft of a tree: which of the drafts since the last verification it follows, −1 for the text itself. Absent: the draft before it. */
+  parent?: number
+  /** verify of a tree: which of the drafts were accepted, in order. Absent: the first `count`. */
+  path?: number[]
   /** rejected, failed: why, and what to do. preempted: 'recompute' | 'swap'. */
   reason?: string
   /** Which replica did it, when there are several. */
@@ -64,6 +68,19 @@ export interface Step {
   kvBlocks: number
   dispatches?: number
   replica?: number
+  /** Absent: a step of the model that is served; draft: of the small one that guesses for it. */
+  role?: 'draft'
+  /** Mixture of experts: what was read of it. */
+  experts?: ExpertReads
+}
+
+export interface ExpertReads {
+  /** Distinct (layer, expert) pairs whose weights were read, and all there are. */
+  touched: number
+  total: number
+  /** Expert ids, layer by layer, row by row, `perToken` each, most weight first; only where they were asked for. */
+  choices?: Uint8Array
+  perToken: number
 }
 
 export interface RequestRecord {
@@ -77,6 +94,8 @@ export interface RequestRecord {
   promptTexts?: string[]
   /** One-way network time, ms: out before 'gateway', back after the engine produced a token. */
   network?: { out: Milliseconds; back: Milliseconds }
+  /** Positions of the prompt that were declared present without being computed: for timing decode at a context. */
+  present?: number
   /** True beyond the model's trained context, or for a synthetic model: read the times, not the text. */
   timingOnly?: boolean
 }

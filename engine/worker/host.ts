@@ -5,11 +5,15 @@ import { pcg } from '../model/random'
 import { timingModel } from '../model/synthetic'
 import type { Model } from '../model/weights'
 import type { EngineRunner } from '../runner/create'
-import { RunnerError, type Runner } from '../runner/runner'
+import { BLOCK_SIZE, RunnerError, type Runner } from '../runner/runner'
+import { BlockPool } from '../serving/blocks'
+import { PrefixCache } from '../serving/prefix-cache'
+import { PrefixIds } from '../serving/prefix-ids'
 import { serve, type ServeRequest } from '../serving/serve'
 import { WallClock, type Clock } from '../serving/clock'
+import { complete } from '../speculate/options'
 import type { RequestRecord } from '../trace/trace'
-import { EngineError, type Calibration, type EngineInfo, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
+import { EngineError, type Calibration, type EngineInfo, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
 import type { CalibrationStore } from './store'
 
 /** What differs between a browser's worker, Node and a test. */
@@ -41,7 +45,11 @@ export class EngineHost {
   private kind: EngineRunner = 'wasm'
   private notice?: string
   private onChange: (info: EngineInfo) => void = () => {}
-  private current?: { kind: EngineRunner; model: string; runner: Runner }
+  private current?: Loaded
+  /** The runner that drafts for it. */
+  private drafting?: Loaded
+  /** Keys and values of earlier prompts in the current runner's pool. */
+  private prefixes?: Prefixes
   private readonly models = new Map<string, Promise<LoadedModel>>()
   private queue: Promise<unknown> = Promise.resolve()
 
@@ -82,9 +90,11 @@ export class EngineHost {
   private async runNow(workload: Workload, { signal, onStart, onUpdate }: RunOptions): Promise<void> {
     signal?.throwIfAborted()
     try {
-      const { runner, loaded } = await this.runnerFor(workload.model)
+      const { runner, loaded } = await this.runnerFor(workload)
+      const draft = await this.draftFor(workload, runner)
       const { clock, environment } = this
-      const requests = await this.prepare(workload, runner, loaded)
+      const prefixes = this.prefixesFor(workload, runner)
+      const requests = await this.prepare(workload, runner, loaded, prefixes?.ids)
       signal?.throwIfAborted()
       onStart({
         provenance: { how: 'measured', device: runner.device, at: new Date().toISOString() },
@@ -106,6 +116,11 @@ export class EngineHost {
         await serve(requests, {
           runner, clock, signal,
           limits: { maxSequences: workload.maxSequences, maxBatchedTokens: workload.maxBatchedTokens },
+          policy: workload.policy,
+          cache: prefixes?.cache,
+          speculate: workload.speculate && { ...workload.speculate, runner: draft },
+          expertsPerToken: workload.expertsPerToken,
+          wantExperts: workload.wantExperts,
           yieldThread: () => environment.yieldThread(),
           emit: ({ events, steps }) => {
             for (const e of events) pending.events.push(e)
@@ -145,17 +160,67 @@ export class EngineHost {
     this.onChange(this.info())
   }
 
-  private async runnerFor(name: string): Promise<{ runner: Runner; loaded?: LoadedModel }> {
-    const calibration = this.opened()
-    const text = name === 'tales-5m' ? this.textModel(calibration) : name
-    const loaded = name === 'timing' ? undefined : await this.load(text)
-    const model: Model = loaded?.model ?? timingModel(calibration.timingParameters)
-    if (this.current?.kind !== this.kind || this.current.model !== model.name) {
+  private async runnerFor(workload: Workload): Promise<{ runner: Runner; loaded?: LoadedModel }> {
+    const { loaded, model } = await this.modelFor(workload.model, workload)
+    const key = keyOf(this.kind, model, workload)
+    if (this.current?.key !== key) {
       this.dropRunner()
-      const runner = await this.environment.createRunner(this.kind, model, { blocks: KV_BLOCKS })
-      this.current = { kind: this.kind, model: model.name, runner }
+      this.current = { key, runner: await this.createRunner(model, workload) }
     }
     return { runner: this.current.runner, loaded }
+  }
+
+  /** The model's runner beside the current one that drafts for it, with as many KV blocks. */
+  private async draftFor({ speculate, model: target }: Workload, runner: Runner): Promise<Runner | undefined> {
+    if (!speculate) return undefined
+    const { method } = asked(() => complete(speculate))
+    if (method === 'lookup') return undefined
+    const name = speculate.draft === 'self' ? target : speculate.draft ?? 'tales-0.3m'
+    const { model } = await this.modelFor(name, {})
+    if (model.config.vocabSize !== runner.config.vocabSize) {
+      throw new EngineError(`${model.name} knows ${model.config.vocabSize} tokens and ${target} ${runner.config.vocabSize}: it cannot draft for it.`, 'model')
+    }
+    const key = keyOf(this.kind, model, {})
+    if (this.drafting?.key !== key) {
+      this.dropDraft()
+      this.drafting = { key, runner: await this.createRunner(model, {}) }
+    }
+    return this.drafting.runner
+  }
+
+  /** A trained model, or the timing model at its calibrated size or the one asked for. */
+  private async modelFor(name: string, { parameters, experts }: Pick<Workload, 'parameters' | 'experts'>): Promise<{ model: Model; loaded?: LoadedModel }> {
+    const calibration = this.opened()
+    if (name !== 'timing') {
+      if (parameters !== undefined || experts !== undefined) throw new EngineError(`${name} has the size it was trained with; sizes and experts are for the timing model.`, 'model')
+      const loaded = await this.load(name === 'tales-5m' ? this.textModel(calibration) : name)
+      return { model: loaded.model, loaded }
+    }
+    if (experts !== undefined) throw new EngineError('The timing model has no mixture of experts here: run it dense.', 'model')
+    if (parameters !== undefined && !(parameters >= 1e5 && parameters <= 1e11)) throw new EngineError(`A timing model of ${parameters} parameters cannot be made: ask for one between 100,000 and 100 billion.`, 'model')
+    return { model: timingModel(parameters ?? calibration.timingParameters) }
+  }
+
+  private async createRunner(model: Model, { weights, kv, kvBlocks = KV_BLOCKS }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {
+    const runner = await this.environment.createRunner(this.kind, model, { blocks: kvBlocks, weights, kv })
+    const { weight, kv: value } = runner.widths ?? { weight: 4, kv: 4 }
+    // A runner that does not know a precision computes in its own: its numbers would be taken for those of the one asked for.
+    const refused = weights && weights.format !== 'f32' && weight >= 4 ? `weights in ${weights.format}` : kv && kv !== 'f32' && value >= 4 ? `keys and values in ${kv}` : undefined
+    if (refused) {
+      runner.dispose()
+      throw new EngineError(`The ${this.kind} runner does not hold ${refused}: choose f32.`, 'model')
+    }
+    return runner
+  }
+
+  /** The prefix cache of this workload; one that is not to be kept begins empty, and ends the one before. */
+  private prefixesFor({ prefixCache }: Workload, runner: Runner): Prefixes | undefined {
+    const { ttl = Infinity, keep = false } = typeof prefixCache === 'object' ? prefixCache : {}
+    if (!prefixCache) return (this.prefixes = undefined)
+    if (keep && this.prefixes?.ttl === ttl) return this.prefixes
+    const ids = new PrefixIds()
+    const cache = new PrefixCache(BLOCK_SIZE, 1, ttl, () => this.clock.now(), new BlockPool(runner.limits.blocks), (id) => ids.contents(id))
+    return (this.prefixes = { ttl, ids, cache })
   }
 
   private textModel(calibration: Calibration): string {
@@ -175,13 +240,20 @@ export class EngineHost {
   private dropRunner(): void {
     this.current?.runner.dispose()
     this.current = undefined
+    this.prefixes = undefined
+    this.dropDraft()
+  }
+
+  private dropDraft(): void {
+    this.drafting?.runner.dispose()
+    this.drafting = undefined
   }
 
   /**
    * Tokenizes and dates the requests. Tokenizing is the gateway's work, done beside the engine as
    * servers do it; it was measured, and it is what separates 'gateway' from 'queued'.
    */
-  private async prepare(workload: Workload, runner: Runner, loaded: LoadedModel | undefined): Promise<ServeRequest[]> {
+  private async prepare(workload: Workload, runner: Runner, loaded: LoadedModel | undefined, prefixes: PrefixIds | undefined): Promise<ServeRequest[]> {
     const passage = workload.requests.some((r) => typeof r.prompt === 'number') && loaded ? await this.environment.passage() : ''
     const seen = new Map<string | number, { ids: Int32Array; texts?: string[]; ms: number }>()
     const tokenized = (prompt: string | number) => {
@@ -191,20 +263,25 @@ export class EngineHost {
     }
     return workload.requests.map((r, id) => {
       const { ids, texts, ms } = tokenized(r.prompt)
+      const present = presentOf(r)
+      if (present && workload.prefixCache) throw new EngineError('A context that is only declared present cannot be cached: leave out one of context and prefixCache.', 'prompt')
+      const prompt = present ? after(present, ids) : ids
       const oneWay = (r.rtt ?? 0) / 2
       const arrival = r.arrival ?? 0
       const stream = loaded?.tokenizer.stream()
-      const length = ids.length + r.maxTokens
+      const length = prompt.length + r.maxTokens
       const record: RequestRecord = {
-        id, arrival, promptTokens: ids.length, maxTokens: r.maxTokens, promptTexts: texts,
+        id, arrival, promptTokens: prompt.length, maxTokens: r.maxTokens, promptTexts: present ? undefined : texts,
         network: oneWay > 0 ? { out: oneWay, back: oneWay } : undefined,
-        timingOnly: !loaded || length > loaded.model.trainedContext || undefined,
+        present,
+        timingOnly: !loaded || present !== undefined || length > loaded.model.trainedContext || undefined,
       }
       return {
-        record, prompt: ids, queuedAt: arrival + oneWay + ms,
+        record, prompt, queuedAt: arrival + oneWay + ms, prefix: prefixes?.of(prompt),
         eos: r.ignoreEos || !loaded ? [] : runner.config.eos,
         sampling: r.sampling,
         textOf: stream && ((token: number) => stream.push(token)),
+        draftTexts: loaded && ((draft) => Array.from(draft.tokens, (token) => loaded.tokenizer.decode([token]))),
       }
     })
   }
@@ -235,6 +312,44 @@ export class EngineHost {
   private opened(): Calibration {
     if (!this.calibration) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
     return this.calibration
+  }
+}
+
+/** A runner, and what it was made for. */
+interface Loaded {
+  key: string
+  runner: Runner
+}
+
+interface Prefixes {
+  ttl: number
+  ids: PrefixIds
+  cache: PrefixCache
+}
+
+function keyOf(kind: EngineRunner, model: Model, { weights, kv, kvBlocks }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): string {
+  return JSON.stringify([kind, model.name, weights?.format ?? 'f32', weights?.group, weights?.asymmetric, kv ?? 'f32', kvBlocks])
+}
+
+function presentOf({ context }: WorkloadRequest): number | undefined {
+  if (context === undefined || context === 0) return undefined
+  if (!(Number.isInteger(context) && context > 0)) throw new EngineError(`A context of ${context} positions cannot be declared present: give a whole number.`, 'prompt')
+  return context
+}
+
+/** The ids after so many positions that hold anything. */
+function after(present: number, ids: Int32Array): Int32Array {
+  const out = new Int32Array(present + ids.length)
+  out.set(ids, present)
+  return out
+}
+
+/** What was asked for is checked by those who do it; their words are the page's. */
+function asked<T>(check: () => T): T {
+  try {
+    return check()
+  } catch (error) {
+    throw new EngineError(error instanceof Error ? error.message : String(error), 'model', { cause: error })
   }
 }
 

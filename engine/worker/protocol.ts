@@ -1,6 +1,7 @@
 import type { DeviceInfo, RunnerName } from '../trace/provenance'
 import type { Event, Milliseconds, RequestRecord, Roofs, Step, Trace } from '../trace/trace'
-import type { Sampling } from '../runner/runner'
+import type { KvPrecision, Sampling, WeightPrecision } from '../runner/runner'
+import type { SpeculateOptions } from '../speculate/options'
 
 /** A request as the page asks for it. */
 export interface WorkloadRequest {
@@ -16,6 +17,11 @@ export interface WorkloadRequest {
   ignoreEos?: boolean
   /** Round-trip time to the client, ms; half of it is added on either side. */
   rtt?: Milliseconds
+  /**
+   * Positions before the prompt that are declared present without being computed, so that decode at a long
+   * context can be timed at once. The text then means nothing: the request is marked timing only.
+   */
+  context?: number
 }
 
 export interface Workload {
@@ -26,6 +32,33 @@ export interface Workload {
   maxSequences?: number
   /** Token budget of a step (default: what the runner takes). */
   maxBatchedTokens?: number
+  /** How steps are put together (default: continuous). */
+  policy?: 'continuous' | 'prefill-first' | 'static'
+  /** Precision of the weights and of keys and values (default: f32). */
+  weights?: WeightPrecision
+  kv?: KvPrecision
+  /** KV blocks in the pool, 16 positions each (default 4096); few of them make requests give way to each other. */
+  kvBlocks?: number
+  /** Timing model: parameters, about (default: the calibrated size). */
+  parameters?: number
+  /** Timing model: a mixture of so many experts (default: dense). */
+  experts?: number
+  /** Mixture of experts: experts a token is sent to (default: the model's own number). */
+  expertsPerToken?: number
+  /** Steps also say which experts each token went to. */
+  wantExperts?: boolean
+  /** Tokens are guessed ahead and verified many at a time; absent: plain decoding. */
+  speculate?: SpeculateOptions & {
+    /** Model that drafts (default: 'tales-0.3m'; 'self' takes the target itself); lookup needs none. */
+    draft?: string
+  }
+  /** Prompts that begin like an earlier one use its keys and values again. */
+  prefixCache?: boolean | {
+    /** How long unused prefixes are kept, ms (default: until the room is needed). */
+    ttl?: Milliseconds
+    /** Also use what earlier workloads on this model left (default false: begins empty). */
+    keep?: boolean
+  }
 }
 
 /** What came in since the last update; a Trace is their concatenation. */
