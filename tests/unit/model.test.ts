@@ -1,13 +1,16 @@
 import fc from 'fast-check'
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { kvBytesPerToken, ModelError, parameterCount, parseConfig } from '$engine/model/config'
+import { activeParameters, kvBytesPerToken, ModelError, parameterCount, parseConfig } from '$engine/model/config'
 import { brainToFloat, halfToFloat } from '$engine/model/half'
-import { loadModel } from '$engine/model/load'
+import { loadModel, type ReadFile } from '$engine/model/load'
 import { Safetensors } from '$engine/model/safetensors'
 import { materialize, syntheticValue, timingModel } from '$engine/model/synthetic'
 import { Tokenizer } from '$engine/model/tokenizer'
-import { work } from '$engine/model/work'
+import type { Weights } from '$engine/model/weights'
+import { expectedExperts, work } from '$engine/model/work'
+import { Random } from '$engine/serving/random'
+import { madeUp, modelFiles, TINY, TINY_MIXTURE, TINY_QWEN2 } from '../support/model-folder'
 
 const llama = {
   architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_size: 4096, num_hidden_layers: 32, num_attention_heads: 32, num_key_value_heads: 8,
@@ -24,11 +27,40 @@ describe('config', () => {
   test.each([
     [{ ...llama, model_type: 'gpt2' }, 'model_type'], [{ ...llama, hidden_size: -1 }, 'hidden_size'], [{ ...llama, num_hidden_layers: 1.5 }, 'num_hidden_layers'],
     [{ ...llama, num_key_value_heads: 5 }, 'multiple of num_key_value_heads'], [{ ...llama, rope_scaling: { type: 'linear' } }, 'rope_scaling'],
+    [{ ...llama, rope_parameters: { rope_type: 'llama3' } }, 'rope_parameters'], [{ ...llama, quantization_config: { bits: 4 } }, 'quantization_config'],
+    [{ ...llama, model_type: 'mixtral', num_local_experts: 1 }, 'num_experts_per_tok 2 of num_local_experts 1'],
     [{ ...llama, hidden_act: 'gelu' }, 'hidden_act'], [{ ...llama, attention_bias: true }, 'biases'], [{ ...llama, eos_token_id: 999999 }, 'eos_token_id'],
     [null, 'not a JSON object'], [[], 'not a JSON object'],
   ])('names the key that is wrong: %#', (json, words) => {
     expect(() => parseConfig(json)).toThrow(ModelError)
     expect(() => parseConfig(json)).toThrow(words)
+  })
+})
+
+describe('the family', () => {
+  // Published counts, from the safetensors indexes of mistralai/Mixtral-8x7B-v0.1, Qwen/Qwen2.5-0.5B and mistralai/Mistral-7B-v0.1.
+  test('Mixtral-8x7B: 46.7 billion parameters, 12.9 of them active', () => {
+    const c = parseConfig({ ...llama, model_type: 'mixtral', vocab_size: 32000, num_local_experts: 8, num_experts_per_tok: 2, sliding_window: null, eos_token_id: 2 })
+    expect(parameterCount(c)).toBe(46702792704)
+    expect(activeParameters(c) / 1e9).toBeCloseTo(12.88, 2)
+    expect(activeParameters(c, 8)).toBe(parameterCount(c))
+  })
+  test('Qwen2.5-0.5B: biases on q, k and v, tied head', () => {
+    const c = parseConfig({
+      model_type: 'qwen2', hidden_size: 896, num_hidden_layers: 24, num_attention_heads: 14, num_key_value_heads: 2, intermediate_size: 4864, vocab_size: 151936,
+      rms_norm_eps: 1e-6, rope_theta: 1e6, max_position_embeddings: 32768, tie_word_embeddings: true, sliding_window: 32768, use_sliding_window: false, eos_token_id: 151643,
+    })
+    expect(c.qkvBias).toBe(true)
+    expect(parameterCount(c)).toBe(494032768)
+    expect(c.maxPositions).toBe(32768)
+  })
+  test('Mistral-7B goes no further than its window', () => {
+    const c = parseConfig({ ...llama, model_type: 'mistral', vocab_size: 32000, max_position_embeddings: 32768, sliding_window: 4096, eos_token_id: 2 })
+    expect(parameterCount(c)).toBe(7241732096)
+    expect(c.maxPositions).toBe(4096)
+  })
+  test('the base of the rotation where newer files keep it', () => {
+    expect(parseConfig({ ...llama, rope_theta: undefined, rope_parameters: { rope_type: 'default', rope_theta: 12345 } }).ropeTheta).toBe(12345)
   })
 })
 
@@ -134,6 +166,87 @@ describe('work', () => {
     const eight = work(c, Array(8).fill(share), { weight: 4, kv: 4 })
     expect(eight.flops).toBe(8 * one.flops)
     expect(eight.bytes).toBeLessThan(1.05 * one.bytes)
+  })
+})
+
+describe('work of a mixture', () => {
+  const c = { ...timingModel(7e6).config, experts: 8, expertsPerToken: 2 }
+  const share = { tokens: 1, context: 10, sampledRows: 1 }
+  const widths = { weight: 2, kv: 2 }
+  const expert = 3 * c.hidden * c.ffn
+  test('a token computes two experts and reads two', () => {
+    const one = work(c, [share], widths)
+    const dense = work({ ...c, experts: undefined, expertsPerToken: undefined }, [share], widths)
+    const router = c.layers * 8 * c.hidden
+    expect(one.flops - dense.flops).toBe(2 * (c.layers * expert + router))
+    expect(one.bytes - dense.bytes).toBeCloseTo(2 * (c.layers * expert + router), -2)
+    expect(work(c, [share], widths, { expertsPerToken: 4 }).flops - one.flops).toBe(2 * 2 * c.layers * expert)
+  })
+  test('a batch reads what its tokens touch: as counted, or as many as random routing would', () => {
+    const batch = Array(6).fill(share) as (typeof share)[]
+    const counted = (expertsTouched: number) => work(c, batch, widths, { expertsTouched })
+    expect(counted(11).bytes - counted(10).bytes).toBe(2 * expert)
+    // Six draws of two out of eight, by brute force over 20,000 batches.
+    const random = new Random(3)
+    let touched = 0
+    for (let i = 0; i < 20_000; i++) {
+      const seen = new Set<number>()
+      for (let t = 0; t < 6; t++) {
+        const first = Math.floor(random.uniform() * 8)
+        seen.add(first).add((first + 1 + Math.floor(random.uniform() * 7)) % 8)
+      }
+      touched += seen.size
+    }
+    expect(expectedExperts(c, 6) / c.layers).toBeCloseTo(touched / 20_000, 1)
+    expect(work(c, batch, widths).bytes).toBe(counted(expectedExperts(c, 6)).bytes)
+    expect(counted(16).workingSet).toBe(counted(1).workingSet)
+  })
+})
+
+describe('folders of the family', () => {
+  const reader = (files: Map<string, Uint8Array<ArrayBuffer>>): ReadFile => async (file) => {
+    const bytes = files.get(file)
+    if (!bytes) throw new Error('no such file')
+    return bytes.slice().buffer
+  }
+  test.each([
+    ['Llama', TINY, {}], ['Mixtral', TINY_MIXTURE, {}], ['Qwen2, head of its own', TINY_QWEN2, {}], ['Mixtral in three shards', TINY_MIXTURE, { shards: 3 }], ['Qwen2 in two shards', TINY_QWEN2, { shards: 2 }],
+  ])('%s: what was written is what is read', async (_name, config, options) => {
+    const steps: number[] = []
+    const { model } = await loadModel('own', reader(modelFiles({ config, ...options })), { onProgress: (done) => steps.push(done) })
+    expect(model.config).toEqual(config)
+    expect(model.source).toEqual({ kind: 'tensors', weights: madeUp(config) })
+    expect(steps.at(-1)).toBe(1)
+    expect(steps).toEqual([...steps].sort((a, b) => a - b))
+  })
+  test('bf16 is read as what it stands for', async () => {
+    const { model } = await loadModel('own', reader(modelFiles({ dtype: 'BF16' })))
+    const { embed } = (model.source as { weights: Weights }).weights
+    const exact = madeUp(TINY).embed
+    for (const [i, x] of exact.entries()) if (!(Math.abs(embed[i]! - x) <= Math.abs(x) / 128)) expect.fail(`${embed[i]} stands for ${x}`)
+  })
+  test('ends of text from generation_config.json are added', async () => {
+    const files = modelFiles()
+    files.set('generation_config.json', new TextEncoder().encode('{"eos_token_id": [7, 0, 99999]}'))
+    expect((await loadModel('own', reader(files))).model.config.eos).toEqual([0, 7])
+  })
+  test.each<[string, (files: Map<string, Uint8Array<ArrayBuffer>>) => unknown, string]>([
+    ['a shard is missing', (f) => f.delete('model-00002-of-00002.safetensors'), 'own/model-00002-of-00002.safetensors could not be read: no such file'],
+    ['a shard is truncated', (f) => f.set('model-00001-of-00002.safetensors', f.get('model-00001-of-00002.safetensors')!.slice(0, 5000)), 'truncated'],
+    ['the index is missing too', (f) => f.delete('model.safetensors.index.json'), 'own/model.safetensors could not be read: no such file'],
+    ['the index is not JSON', (f) => f.set('model.safetensors.index.json', new TextEncoder().encode('<')), 'model.safetensors.index.json is not JSON'],
+    ['the index forgets a tensor', (f) => f.set('model.safetensors.index.json', new TextEncoder().encode('{"weight_map":{}}')), 'tensor model.embed_tokens.weight is in no file'],
+    ['the index has no map', (f) => f.set('model.safetensors.index.json', new TextEncoder().encode('[]')), 'no weight_map'],
+  ])('%s: a clear error', async (_name, damage, words) => {
+    const files = modelFiles({ shards: 2 })
+    damage(files)
+    await expect(loadModel('own', reader(files))).rejects.toThrow(words)
+    await expect(loadModel('own', reader(files))).rejects.toBeInstanceOf(ModelError)
+  })
+  test('a model too large is refused before its weights are read', async () => {
+    const files = modelFiles()
+    files.delete('model.safetensors')
+    await expect(loadModel('own', reader(files), { maxBytes: 100_000 })).rejects.toThrow('Take a smaller model')
   })
 })
 
