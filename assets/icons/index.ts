@@ -17,6 +17,7 @@ import {
   Square,
   Table,
   TriangleAlert,
+  Upload,
   X,
   Zap,
 } from 'lucide'
@@ -49,6 +50,7 @@ export const ICONS = {
   table: Table,
   'toll-gate': TollGate,
   trailer: Trailer,
+  upload: Upload,
   warning: TriangleAlert,
 } satisfies Record<string, IconNode>
 

@@ -55,7 +55,7 @@ function addRequest(trace: Trace, id: number, r: SampleRequest): void {
   t += prefill
   for (let i = 0; i < outputs; i++) {
     if (i > 0) {
-      trace.steps.push(step(id, t, tpot, 1, promptTexts.length + i))
+      trace.steps.push(step(id, t, tpot, 1, promptTexts.length + i - 1))
       t += tpot
     }
     event(t + rtt / 2, 'token', { token: i, text: STORY[i % STORY.length] })
