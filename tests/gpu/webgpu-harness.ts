@@ -11,7 +11,7 @@ export function randomFloats(count: number, seed: number): Float32Array<ArrayBuf
   })
 }
 
-export const NO_LOAD: Load = { rows: 0, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0 }
+export { NO_LOAD } from '$engine/runner/webgpu/kernel'
 
 export type Data = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>
 
@@ -30,7 +30,7 @@ const built = new Map<string, Promise<Built>>()
  */
 export async function runKernel<S>(kernel: Kernel<S>, shape: S, load: Load, step: number[], data: Data[]): Promise<Data[]> {
   const { device, limits } = await testDevice()
-  const key = kernel.name + JSON.stringify(shape)
+  const key = kernel.name + JSON.stringify([shape, kernel.constants(shape)])
   if (!built.has(key)) built.set(key, build(device, kernel as Kernel<unknown>, shape))
   device.pushErrorScope('validation')
   const make = (bytes: number, usage: number) => {

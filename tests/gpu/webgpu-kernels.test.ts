@@ -1,12 +1,18 @@
 import { describe, expect, test } from 'vitest'
+import { floatToHalf } from '$engine/model/half'
+import { quantizeKv, storedKv, storedMatrix } from '$engine/model/quantize'
 import { syntheticValue } from '$engine/model/synthetic'
+import type { KvPrecision, WeightPrecision } from '$engine/runner/runner'
 import { matmul, rmsNorm } from '$engine/runner/reference/math'
 import { sampleRow, uniform } from '$engine/runner/sampling'
-import { fold, type Kernel } from '$engine/runner/webgpu/kernel'
-import { attentionDecode, attentionPrefill, attentionRow, TILE_ROWS, type AttentionShape } from '$engine/runner/webgpu/kernels/attention'
-import { embed } from '$engine/runner/webgpu/kernels/embed'
+import { encodeMatrix } from '$engine/runner/webgpu/encode'
+import { fold } from '$engine/runner/webgpu/kernel'
+import { matrixFormat } from '$engine/runner/webgpu/kernels/weights'
+import { writeMasks } from '$engine/runner/webgpu/tree'
+import { attentionKernels, TILE_ROWS, type AttentionShape } from '$engine/runner/webgpu/kernels/attention'
+import { embedKernel } from '$engine/runner/webgpu/kernels/embed'
 import { logits } from '$engine/runner/webgpu/kernels/logits'
-import { matmulKernels, type MatmulShape, type MatmulUse } from '$engine/runner/webgpu/kernels/matmul'
+import { matmulKernels, type MatmulKernel, type MatmulUse } from '$engine/runner/webgpu/kernels/matmul'
 import { qkv } from '$engine/runner/webgpu/kernels/qkv'
 import { read } from '$engine/runner/webgpu/kernels/read'
 import { residual } from '$engine/runner/webgpu/kernels/residual'
@@ -21,9 +27,12 @@ const EPSILON = 1e-5
 const ODD: { pairs: number; columns: number }[] = [{ pairs: 37, columns: 20 }, { pairs: 8, columns: 300 }]
 const TOKENS = [1, 8, 67]
 
-/** Every way, at every token count: ways are correct beyond the counts they are chosen for, except those for one token a layer. */
-function everyWay(use: MatmulUse, body: (kernel: Kernel<MatmulShape>) => Promise<void>): void {
-  for (const kernel of matmulKernels(use)) {
+/** Of the ways that differ in the size of a workgroup alone, one; those for several tokens without subgroups, the largest. */
+const TRIED = /^(row|row4|cooperative[1248]-subgroup-64|cooperative[18]-workgroup-64|tile\d+)$/
+
+/** Every way, at every token count: ways are correct beyond the counts they are chosen for. */
+function everyWay(use: MatmulUse, body: (kernel: MatmulKernel) => Promise<void>): void {
+  for (const kernel of matmulKernels(use).filter((k) => TRIED.test(k.way))) {
     test(kernel.name, async () => {
       if (kernel.name.includes('subgroup') && !(await testDevice()).subgroups) return void console.warn(`SKIPPED: ${kernel.name}, this adapter has no subgroups`)
       await body(kernel)
@@ -41,6 +50,27 @@ describe('matmuls', () => {
         const out = await runKernel(kernel, { pairs, columns, around: {} }, { ...NO_LOAD, rows: tokens }, [tokens, 0, 0, 0, 0, 0], [w, x, y])
         const product = matmul(x, w, columns)
         expect(largestDifference(out[2]!, y.map((v, j) => v + product[j]!)), `${pairs} × ${columns}, ${tokens} tokens`).toBeLessThan(1e-4)
+      }
+    }
+  })
+
+  describe('in fewer bits', () => {
+    const precisions: WeightPrecision[] = [{ format: 'f16' }, { format: 'int8', group: 32 }, { format: 'int4', group: 64 }, { format: 'int4', group: 32, asymmetric: true }]
+    for (const precision of precisions) {
+      const format = matrixFormat(precision)
+      // How a matrix is read, by a unit and by four columns, is the same whatever the way.
+      for (const kernel of matmulKernels(residual, format).filter((k) => /^(row4|cooperative[18]-workgroup-32|tile32)$/.test(k.way))) {
+        test(`${kernel.name}${precision.asymmetric ? ', asymmetric' : ''}`, async () => {
+          for (const { pairs, columns } of ODD) {
+            for (const tokens of [1, 11]) {
+              const w = randomFloats(2 * pairs * columns, 5)
+              const x = randomFloats(tokens * columns, 6)
+              const { data, scales } = encodeMatrix(format, w, columns)
+              const out = await runKernel(kernel, { pairs, columns, around: {} }, { ...NO_LOAD, rows: tokens }, [tokens], [data, x, new Float32Array(tokens * 2 * pairs), ...(scales ? [scales] : [])])
+              expect(largestDifference(out[2]!, matmul(x, storedMatrix(w, columns, precision), columns)), `${pairs} × ${columns}, ${tokens} tokens`).toBeLessThan(1e-4)
+            }
+          }
+        })
       }
     }
   })
@@ -75,7 +105,7 @@ describe('matmuls', () => {
     }
   })
 
-  everyWay(qkv, async (kernel) => {
+  everyWay(qkv('f32'), async (kernel) => {
     const heads = 3, kvHeads = 1, headDim = 12, columns = 28, half = headDim / 2
     const pairs = ((heads + 2 * kvHeads) * headDim) / 2
     for (const tokens of TOKENS) {
@@ -85,18 +115,19 @@ describe('matmuls', () => {
       const positions = Array.from({ length: tokens }, (_, t) => (t * 5 + 2) % 90)
       const slots = Array.from({ length: tokens }, (_, t) => (t * 11 + 3) % 160) // 10 blocks of 16, each slot once
       const firstRow = 2
-      const rows = Int32Array.from([...Array(firstRow * 4).fill(0), ...positions.flatMap((p, t) => [0, p, slots[t]!, 0])])
+      const rows = Int32Array.from([...Array(firstRow * 8).fill(0), ...positions.flatMap((p, t) => [0, p, slots[t]!, 0, 0, 0, 0, 0])])
       const angles = Float32Array.from({ length: 90 * headDim }, (_, i) => {
         const angle = Math.floor(i / headDim) * 100 ** (-Math.floor((i % headDim) / 2) / half)
         return i % 2 === 0 ? Math.cos(angle) : Math.sin(angle)
       })
-      const cache = () => new Float32Array(160 * kvHeads * headDim)
-      const [, , , , , q, keys, values] = await runKernel(
-        kernel, { pairs, columns, around: { EPSILON, HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim } }, { ...NO_LOAD, rows: tokens }, [tokens, firstRow, 0, 0, 0, 0],
-        [w, x, gains, rows, angles, new Float32Array(tokens * heads * headDim), cache(), cache()],
+      const cache = () => new Float32Array(160 * 2 * kvHeads * headDim)
+      const biases = randomFloats(2 * pairs, 4)
+      const [, , , , , q, kv] = await runKernel(
+        kernel, { pairs, columns, around: { EPSILON, HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, BIAS: 1 } }, { ...NO_LOAD, rows: tokens }, [tokens, firstRow],
+        [w, x, Float32Array.of(...gains, ...biases), rows, angles, new Float32Array(tokens * heads * headDim), cache()],
       )
-      const sums = matmul(rmsNorm(x, gains, EPSILON), w, columns)
-      const expectedQ = new Float32Array(tokens * heads * headDim), expectedK = cache(), expectedV = cache()
+      const sums = matmul(rmsNorm(x, gains, EPSILON), w, columns).map((v, i) => v + biases[i % (2 * pairs)]!)
+      const expectedQ = new Float32Array(tokens * heads * headDim), expectedCache = cache()
       for (let t = 0; t < tokens; t++) {
         for (let h = 0; h < heads + 2 * kvHeads; h++) {
           for (let i = 0; i < half; i++) {
@@ -104,95 +135,150 @@ describe('matmuls', () => {
             const angle = positions[t]! * 100 ** (-i / half)
             const turned = [a * Math.cos(angle) - b * Math.sin(angle), b * Math.cos(angle) + a * Math.sin(angle)] as const
             const slot = slots[t]!
-            const at = (kv: number) => ((Math.floor(slot / 16) * kvHeads + kv) * 16 + (slot % 16)) * headDim + i
-            if (h < heads) [expectedQ[(t * heads + h) * headDim + i], expectedQ[(t * heads + h) * headDim + i + half]] = turned
-            else if (h < heads + kvHeads) [expectedK[at(h - heads)], expectedK[at(h - heads) + half]] = turned
-            else [expectedV[at(h - heads - kvHeads)], expectedV[at(h - heads - kvHeads) + half]] = [a, b]
+            const at = (kv: number, values: number) => (((Math.floor(slot / 16) * kvHeads + kv) * 2 + values) * 16 + (slot % 16)) * headDim + 2 * i
+            if (h < heads) expectedQ.set(turned, (t * heads + h) * headDim + 2 * i)
+            else if (h < heads + kvHeads) expectedCache.set(turned, at(h - heads, 0))
+            else expectedCache.set([a, b], at(h - heads - kvHeads, 1))
           }
         }
       }
       expect(largestDifference(q!, expectedQ), `q, ${tokens} tokens`).toBeLessThan(1e-3)
-      expect(largestDifference(keys!, expectedK), `keys, ${tokens} tokens`).toBeLessThan(1e-3)
-      expect(largestDifference(values!, expectedV), `values, ${tokens} tokens`).toBeLessThan(1e-3)
+      expect(largestDifference(kv!, expectedCache), `keys and values, ${tokens} tokens`).toBeLessThan(1e-3)
     }
   })
 })
 
 describe('attention', () => {
-  /** Chunks of (start, tokens): decodes of several lengths, prefills that begin and end inside a block. */
-  const chunks = [{ start: 0, tokens: 1 }, { start: 3, tokens: 40 }, { start: 150, tokens: 1 }, { start: 0, tokens: 16 }, { start: 70, tokens: 5 }]
-  const shapes: AttentionShape[] = [
+  /** Chunks of (start, tokens): decodes of several lengths, prefills that begin and end inside a block, trees. */
+  const chunks: { start: number; tokens: number; parents?: Int32Array }[] = [
+    { start: 0, tokens: 1 }, { start: 3, tokens: 40 }, { start: 150, tokens: 1 }, { start: 0, tokens: 16 }, { start: 70, tokens: 5 },
+    { start: 21, tokens: 35, parents: Int32Array.from({ length: 35 }, (_, t) => (t % 3 === 0 ? t - 1 : Math.floor(t / 2) - 1)) },
+    { start: 0, tokens: 3, parents: Int32Array.of(-1, -1, 0) },
+  ]
+  const shapes: Omit<AttentionShape, 'kv' | 'split'>[] = [
     { heads: 4, kvHeads: 1, headDim: 20 },
     { heads: 2, kvHeads: 2, headDim: 64 },
     { heads: 2, kvHeads: 1, headDim: 128 },
   ]
+  const split = 64 // so that the decode at 150 has three parts
 
-  function problem({ heads, kvHeads, headDim }: AttentionShape) {
-    const blocks = 40
+  function problem({ heads, kvHeads, headDim }: Omit<AttentionShape, 'kv' | 'split'>, kv: KvPrecision) {
+    const blocks = 48
     const rows: number[] = []
     const tables: number[] = []
+    const seen: boolean[][] = []
     let next = 0
+    const starts: number[] = []
     for (const { start, tokens } of chunks) {
-      const table = tables.length
+      starts.push(tables.length)
       for (let p = 0; p < start + tokens; p += 16) tables.push((next++ * 17 + 5) % blocks) // scattered, each block once
-      for (let t = 0; t < tokens; t++) rows.push(0, start + t, 0, table)
     }
-    const count = rows.length / 4
+    for (const [i, { start, tokens, parents }] of chunks.entries()) {
+      const mask = tables.length
+      const words = Math.ceil(tokens / 32)
+      if (parents) {
+        const masks = new Uint32Array(tokens * words)
+        writeMasks(parents, masks, 0)
+        tables.push(...masks)
+      }
+      for (let t = 0; t < tokens; t++) {
+        const ancestors = new Set<number>()
+        for (let a = t; a >= 0; a = parents ? parents[a]! : a - 1) ancestors.add(a)
+        seen.push(Array.from({ length: start + tokens }, (_, p) => p < start || ancestors.has(p - start)))
+        rows.push(0, 0, 0, starts[i]!, parents ? start : start + t + 1, start + t + 1, parents ? mask + t * words : 0, 0)
+      }
+    }
+    const count = rows.length / 8
     const q = randomFloats(count * heads * headDim, 31)
-    const keys = randomFloats(blocks * 16 * kvHeads * headDim, 32).map((v) => 2 * v)
-    const values = randomFloats(blocks * 16 * kvHeads * headDim, 33)
+    const vector = (page: number, which: number, offset: number, by: number) => storedKv(randomFloats(headDim, ((page * 2 + which) * 16 + offset) * 7 + 3).map((v) => by * v), kv)
     const expected = new Float32Array(count * heads * headDim)
     for (let r = 0; r < count; r++) {
       for (let h = 0; h < heads; h++) {
-        const kv = Math.floor(h / (heads / kvHeads))
-        const at = (p: number) => ((tables[rows[4 * r + 3]! + Math.floor(p / 16)]! * kvHeads + kv) * 16 + (p % 16)) * headDim
-        const scores = Array.from({ length: rows[4 * r + 1]! + 1 }, (_, p) => {
+        const head = Math.floor(h / (heads / kvHeads))
+        const page = (p: number) => tables[rows[8 * r + 3]! + Math.floor(p / 16)]! * kvHeads + head
+        const scores = seen[r]!.map((sees, p) => {
+          if (!sees) return 0
+          const key = vector(page(p), 0, p % 16, 2)
           let dot = 0
-          for (let i = 0; i < headDim; i++) dot += q[(r * heads + h) * headDim + i]! * keys[at(p) + i]!
+          for (let i = 0; i < headDim; i++) dot += q[(r * heads + h) * headDim + i]! * key[i]!
           return Math.exp(dot / Math.sqrt(headDim))
         })
         const sum = scores.reduce((a, b) => a + b)
-        for (let i = 0; i < headDim; i++) expected[(r * heads + h) * headDim + i] = scores.reduce((a, s, p) => a + (s / sum) * values[at(p) + i]!, 0)
+        for (const [p, s] of scores.entries()) {
+          if (s === 0) continue
+          const value = vector(page(p), 1, p % 16, 1)
+          for (let i = 0; i < headDim; i++) expected[(r * heads + h) * headDim + i]! += (s / sum) * value[i]!
+        }
       }
     }
-    return { rows: Int32Array.from(rows), tables: Uint32Array.from(tables), q, keys, values, expected, count }
+    return { rows: Int32Array.from(rows), tables: Uint32Array.from(tables), q, cache: packCache(kv, blocks * kvHeads, headDim, vector), expected, count }
   }
 
-  async function run(kernel: Kernel<AttentionShape>, shape: AttentionShape, decodesOnly: number[] | undefined) {
-    const p = problem(shape)
-    const width = shape.heads * shape.headDim
+  /** A cache as the kernels read it; the keys' elements in the order they come, which is a pairing as good as any. */
+  function packCache(kv: KvPrecision, pages: number, headDim: number, vector: (page: number, which: number, offset: number, by: number) => Float32Array): Data {
+    const bytes = { f32: 4, f16: 2, int8: 1 }[kv]
+    const words = (32 * headDim * bytes) / 4 + (kv === 'int8' ? 32 : 0)
+    const out = new Uint32Array(pages * words)
+    for (let page = 0; page < pages; page++) {
+      for (let place = 0; place < 32; place++) {
+        const which = place >> 4
+        const row = vector(page, which, place % 16, which === 0 ? 2 : 1)
+        const at = page * words + (place * headDim * bytes) / 4
+        if (kv === 'f32') new Float32Array(out.buffer).set(row, at)
+        else if (kv === 'f16') new Uint16Array(out.buffer).set(floatToHalf(row), 2 * at)
+        else {
+          const { codes, scale } = quantizeKv(row)
+          new Int8Array(out.buffer).set(codes, 4 * at)
+          new Float32Array(out.buffer)[page * words + 8 * headDim + place] = scale
+        }
+      }
+    }
+    return out
+  }
+
+  const problems = new Map<string, ReturnType<typeof problem>>()
+
+  /** Runs the named kernels one after the other on the same data; with decodes, each row counts as one. */
+  async function run(names: ('row' | 'decode' | 'combine' | 'prefill')[], shape: Omit<AttentionShape, 'kv' | 'split'>, kv: KvPrecision) {
+    const key = JSON.stringify([shape, kv])
+    const p = problems.get(key) ?? problem(shape, kv)
+    problems.set(key, p)
+    const full: AttentionShape = { ...shape, kv, split }
     const work: number[] = []
     let decodes = 0
     let row = 0
     const tiles: number[] = []
     for (const { tokens } of chunks) {
-      if (tokens === 1 || decodesOnly) for (let t = 0; t < tokens; t++, decodes++) work.push(row + t, 1)
+      if (tokens === 1 || names[0] === 'decode') for (let t = 0; t < tokens; t++, decodes++) work.push(row + t, 1)
       else for (let t = 0; t < tokens; t += TILE_ROWS) tiles.push(row + t, Math.min(TILE_ROWS, tokens - t))
       row += tokens
     }
-    const load = { ...NO_LOAD, rows: p.count, decodes, tiles: tiles.length / 2 }
-    const data: Data[] = [p.q, p.keys, p.values, p.rows, p.tables, Uint32Array.from([...work, ...tiles]), new Float32Array(p.expected.length)]
-    const out = await runKernel(kernel, shape, load, [p.count, 0, 0, 0, decodes, 0], data)
-    return { ...p, out: out[6]!, width, work, tiles }
+    const splits = Math.ceil(151 / split)
+    const load = { ...NO_LOAD, rows: p.count, decodes, tiles: tiles.length / 2, splits }
+    let data: Data[] = [p.q, p.cache, p.rows, p.tables, Uint32Array.from([...work, ...tiles]), new Float32Array(p.expected.length), new Float32Array(decodes * shape.heads * splits * (shape.headDim + 4))]
+    for (const name of names) data = await runKernel(attentionKernels(full)[name], full, load, [p.count, 0, 0, 0, decodes, 0, splits], data)
+    return { ...p, out: data[5]!, width: shape.heads * shape.headDim, tiles }
   }
 
   for (const shape of shapes) {
-    const label = `${shape.heads} heads on ${shape.kvHeads}, head dimension ${shape.headDim}`
-    test(`row: ${label}`, async () => {
-      const { out, expected } = await run(attentionRow, shape, undefined)
-      expect(largestDifference(out, expected)).toBeLessThan(1e-4)
-    })
-    test(`decode, each row as one: ${label}`, async () => {
-      const { out, expected } = await run(attentionDecode, shape, [])
-      expect(largestDifference(out, expected)).toBeLessThan(1e-4)
-    })
-    test(`prefill, tiles only, leaving other rows alone: ${label}`, async () => {
-      const { out, expected, tiles, width } = await run(attentionPrefill, shape, undefined)
-      const tiled = new Set<number>()
-      for (let i = 0; i < tiles.length; i += 2) for (let r = 0; r < tiles[i + 1]!; r++) tiled.add(tiles[i]! + r)
-      expect(tiled.size).toBe(61)
-      expect(largestDifference(out, expected.map((v, i) => (tiled.has(Math.floor(i / width)) ? v : 0)))).toBeLessThan(1e-4)
-    })
+    for (const kv of shape.headDim === 20 ? (['f32', 'f16', 'int8'] as const) : (['f32'] as const)) {
+      const label = `${shape.heads} heads on ${shape.kvHeads}, head dimension ${shape.headDim}, ${kv}`
+      test(`row: ${label}`, async () => {
+        const { out, expected } = await run(['row'], shape, kv)
+        expect(largestDifference(out, expected)).toBeLessThan(1e-4)
+      })
+      test(`decode in parts, each row as one: ${label}`, async () => {
+        const { out, expected } = await run(['decode', 'combine'], shape, kv)
+        expect(largestDifference(out, expected)).toBeLessThan(1e-4)
+      })
+      test(`prefill, tiles only, leaving other rows alone: ${label}`, async () => {
+        const { out, expected, tiles, width } = await run(['prefill'], shape, kv)
+        const tiled = new Set<number>()
+        for (let i = 0; i < tiles.length; i += 2) for (let r = 0; r < tiles[i + 1]!; r++) tiled.add(tiles[i]! + r)
+        expect(tiled.size).toBe(99)
+        expect(largestDifference(out, expected.map((v, i) => (tiled.has(Math.floor(i / width)) ? v : 0)))).toBeLessThan(1e-4)
+      })
+    }
   }
 })
 
@@ -256,9 +342,9 @@ describe('sampling', () => {
 test('embed: tokens of the batch and tokens held on the device', async () => {
   const hidden = 268 // 67 vec4s: more than one workgroup
   const table = randomFloats(50 * hidden, 1)
-  const rows = Int32Array.of(9, 9, 9, 9, 7, 0, 0, 0, -1 - 2, 0, 0, 0, 49, 0, 0, 0)
+  const rows = Int32Array.from([9, 7, -1 - 2, 49].flatMap((token) => [token, 0, 0, 0, 0, 0, 0, 0]))
   const held = Int32Array.of(11, 12, 13)
-  const out = await runKernel(embed, { hidden }, { ...NO_LOAD, rows: 3 }, [3, 1, 0, 0, 0, 0], [rows, held, table, new Float32Array(3 * hidden)])
+  const out = await runKernel(embedKernel(), { hidden }, { ...NO_LOAD, rows: 3 }, [3, 1], [table, rows, held, new Float32Array(3 * hidden)])
   const expected = [7, 13, 49].flatMap((id) => [...table.subarray(id * hidden, (id + 1) * hidden)])
   expect([...out[3]!]).toEqual(expected)
 })

@@ -212,6 +212,92 @@ describe('batches', () => {
     runner.dispose()
   })
 
+  test('64 sequences at once equal each by itself', async () => {
+    const runner = await createWebGpuRunner(gqa4, { blocks: BLOCKS, sequences: 64 })
+    const blockTables = Array.from({ length: 64 }, (_, i) => Int32Array.of((i * 29 + 3) % BLOCKS))
+    const lengths = blockTables.map((_, i) => (i % 5 === 0 ? 7 : 1)) // mixed prefills and decodes
+    const chunks = blockTables.map((blockTable, i): SequenceChunk => ({ request: 200 + i, tokens: prompt(lengths[i]!, i), start: 0, blockTable, sample: true }))
+    const together = await runner.run({ chunks, wantLogits: true })
+    const next = chunks.map((c, i): SequenceChunk => ({ ...c, tokens: Int32Array.of(-1), start: lengths[i]! }))
+    const chained = await runner.run({ chunks: next, steps: 4 })
+    const oracle = createReferenceRunner(gqa4, { blocks: BLOCKS, sequences: 64 })
+    for (const [i, chunk] of chunks.entries()) {
+      const alone = await oracle.run({ chunks: [chunk], wantLogits: true })
+      expect(largestDifference(together.logits!.subarray(i * 131, (i + 1) * 131), alone.logits!)).toBeLessThan(1e-3)
+      const later = await oracle.run({ chunks: [next[i]!], steps: 4 })
+      expect([together.tokens[i], ...[0, 1, 2, 3].map((s) => chained.tokens[s * 64 + i])]).toEqual([alone.tokens[0], ...later.tokens])
+    }
+    runner.dispose()
+  })
+
+  for (const kernels of [{}, { software: false }]) {
+    const label = kernels.software === false ? 'a graphics card’s kernels' : 'the kernels of this adapter'
+
+    test(`a tree’s rows have the logits of the paths to them: ${label}`, async () => {
+      const runner = await runnerOf(gqa4, kernels)
+      const [blockTable, other] = tables(2, 4) as [Int32Array, Int32Array]
+      const start = 19
+      const parents = Int32Array.of(-1, 0, 0, 1, 1, 2, 5, -1, 7)
+      const tokens = Int32Array.from(parents, (_, t) => (t * 13 + 7) % 90)
+      const oracle = oracleOf(gqa4)
+      await runner.run({ chunks: [{ request: 90, tokens: prompt(start), start: 0, blockTable, sample: false }] })
+      const tree = await runner.run({
+        chunks: [
+          { request: 91, tokens: prompt(6, 8), start: 0, blockTable: other, sample: true },
+          { request: 90, tokens, start, blockTable, sample: false, parents, sampleRows: true },
+        ],
+        wantLogits: true,
+      })
+      expect(tree.rowTokens).toHaveLength(parents.length)
+      expect(tree.tokens[1], 'nothing is kept of a chunk that is not to be sampled').toBe(-1)
+      for (const t of parents.keys()) {
+        const path: number[] = []
+        for (let a = t; a >= 0; a = parents[a]!) path.unshift(tokens[a]!)
+        const expected = await oracle.run({ chunks: [{ request: 1, tokens: Int32Array.of(...prompt(start), ...path), start: 0, blockTable: Int32Array.of(0, 1, 2), sample: true }], wantLogits: true })
+        expect(largestDifference(tree.logits!.subarray((t + 1) * 131, (t + 2) * 131), expected.logits!), `row ${t}`).toBeLessThan(1e-3)
+        expect(tree.rowTokens![t]).toBe(expected.tokens[0])
+      }
+      // The accepted branch 0, 2, 5, 6 closes up: what lay in slots start + 2, 5, 6 moves behind start.
+      const slot = (place: number) => blockTable[Math.floor(place / 16)]! * 16 + (place % 16)
+      const next = await runner.run({
+        copies: [2, 5, 6].map((t, i) => ({ from: slot(start + t), to: slot(start + 1 + i) })),
+        chunks: [{ request: 90, tokens: Int32Array.of(33), start: start + 4, blockTable, sample: true }],
+        wantLogits: true,
+      })
+      const whole = Int32Array.of(...prompt(start), ...[0, 2, 5, 6].map((t) => tokens[t]!), 33)
+      const expected = await oracle.run({ chunks: [{ request: 1, tokens: whole, start: 0, blockTable: Int32Array.of(0, 1, 2), sample: true }], wantLogits: true })
+      expect(largestDifference(next.logits!, expected.logits!)).toBeLessThan(1e-3)
+    })
+  }
+
+  test('copies are made in their order, more than fit at a time too', async () => {
+    const runner = await runnerOf(gqa4)
+    const run = (blockTable: Int32Array, copies?: { from: number; to: number }[]) =>
+      runner.run({ copies, wantLogits: true, chunks: [{ request: 92, tokens: Int32Array.of(5), start: 16, blockTable, sample: true }] })
+    await runner.run({ chunks: [{ request: 92, tokens: prompt(16), start: 0, blockTable: Int32Array.of(1), sample: false }] })
+    const expected = (await run(Int32Array.of(1, 2))).logits!
+    // Block 1 travels through blocks 10, 11, … 63 and 10 again, each copy reading what the one before wrote.
+    const places = [1, ...Array.from({ length: 3 * 54 }, (_, i) => 10 + (i % 54))]
+    const copies = places.slice(1).flatMap((to, i) => Array.from({ length: 16 }, (_, p) => ({ from: places[i]! * 16 + p, to: to * 16 + p })))
+    expect(copies.length).toBeGreaterThan(2048)
+    expect([...(await run(Int32Array.of(places.at(-1)!, 2), copies)).logits!]).toEqual([...expected])
+  })
+
+  test('every row sampled: the ids of each row, and the chunk goes on from its last', async () => {
+    const runner = await runnerOf(gqa1)
+    const blockTable = Int32Array.of(7, 8)
+    const sampling = { temperature: 0.8, seed: 5 }
+    const chunk: SequenceChunk = { request: 93, tokens: prompt(9), start: 0, blockTable, sample: true, sampleRows: true, sampling }
+    const { tokens, rowTokens, logits } = await runner.run({ chunks: [chunk, { request: 94, tokens: prompt(3), start: 0, blockTable: Int32Array.of(9), sample: true }], wantLogits: true })
+    expect(logits).toHaveLength(10 * 90)
+    const expected = Array.from({ length: 9 }, (_, t) => sampleRow(logits!.subarray(t * 90, (t + 1) * 90), t + 1, sampling))
+    expect([...rowTokens!]).toEqual(expected)
+    expect(tokens[0]).toBe(expected.at(-1))
+    const next = await runner.run({ chunks: [{ request: 93, tokens: Int32Array.of(-1), start: 9, blockTable, sample: true }], wantLogits: true })
+    const same = await runner.run({ chunks: [{ request: 93, tokens: Int32Array.of(tokens[0]!), start: 9, blockTable, sample: true }], wantLogits: true })
+    expect([...next.logits!]).toEqual([...same.logits!])
+  })
+
   test('a bad batch and a token that is not held are refused in words, and nothing breaks', async () => {
     const runner = await runnerOf(gqa4)
     const chunk = { request: 70, tokens: prompt(5), start: 0, blockTable: Int32Array.of(1), sample: true }

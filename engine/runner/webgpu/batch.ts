@@ -1,8 +1,9 @@
 import type { ModelConfig } from '../../model/config'
-import { BLOCK_SIZE, RunnerError, type RunnerLimits, type StepBatch } from '../runner'
+import { BLOCK_SIZE, RunnerError, type RunnerLimits, type SequenceChunk, type StepBatch } from '../runner'
 import { type Load, STEP_SLOT } from './kernel'
-import { TILE_ROWS } from './kernels/attention'
-import type { Memory, Sizes } from './memory'
+import { DEFAULT_SPLIT, TILE_ROWS } from './kernels/attention'
+import { COPIES, ROW_WORDS, type Memory, type Sizes } from './memory'
+import { positionsOf, reachOf, writeMasks } from './tree'
 
 /** A step as it is encoded: its uniform slot, what it asks, and the turns in which its logits are made. */
 export interface PlannedStep {
@@ -11,16 +12,33 @@ export interface PlannedStep {
   heads: { slot: number; load: Load }[]
 }
 
+/** A token that every step draws. */
+export interface Draw {
+  /** Index of its chunk. */
+  chunk: number
+  /** After the chunk's last row, for the sequence to go on with. */
+  last: boolean
+}
+
 export interface PlannedBatch {
   steps: PlannedStep[]
-  /** Index of the chunk each sample of a step belongs to. */
-  sampled: number[]
+  /** What each step draws, in the order of the rows. */
+  draws: Draw[]
   /** Rows of logits to return, 0 when none are wanted. */
   logitRows: number
 }
 
-const ROW_WORDS = 4
 const SAMPLE_WORDS = 8
+/** A token that is drawn and not kept. */
+const NOWHERE = 0xffffffff
+
+/** A row whose logits are made, and where its token is kept if one is drawn. */
+interface Wanted {
+  row: number
+  /** The token's position. */
+  position: number
+  draw?: Draw
+}
 
 /**
  * Turns a StepBatch into the tables that the kernels read, for all steps of a chain at once, and writes
@@ -31,6 +49,7 @@ export class BatchWriter {
   private readonly rows: Int32Array<ArrayBuffer>
   private readonly tables: Uint32Array<ArrayBuffer>
   private readonly work: Uint32Array<ArrayBuffer>
+  private readonly copies: Uint32Array<ArrayBuffer>
   private readonly logitRows: Uint32Array<ArrayBuffer>
   private readonly samples: Uint32Array<ArrayBuffer>
   private readonly temperatures: Float32Array<ArrayBuffer>
@@ -41,131 +60,168 @@ export class BatchWriter {
   constructor(
     private readonly queue: GPUQueue,
     private readonly memory: Memory,
-    private readonly config: ModelConfig,
-    private readonly limits: RunnerLimits,
+    limits: RunnerLimits,
     private readonly sizes: Sizes,
     /** False: the attention kernel for decodes takes every row. */
     private readonly tiles: boolean,
+    private readonly split = DEFAULT_SPLIT,
   ) {
     this.freePlaces = Array.from({ length: sizes.held }, (_, i) => sizes.held - 1 - i)
     this.step = new Uint32Array((sizes.slots * STEP_SLOT) / 4)
-    this.rows = new Int32Array(Math.max(limits.tokens, limits.chain * limits.sequences) * ROW_WORDS)
-    this.tables = new Uint32Array(sizes.tableEntries)
+    this.rows = new Int32Array(sizes.drawn * ROW_WORDS)
+    this.tables = new Uint32Array(sizes.tableEntries + sizes.maskWords)
     this.work = new Uint32Array(limits.tokens * 2)
+    this.copies = new Uint32Array(COPIES * 2)
     this.logitRows = new Uint32Array(limits.tokens)
-    this.samples = new Uint32Array(limits.chain * limits.sequences * SAMPLE_WORDS)
+    this.samples = new Uint32Array(sizes.drawn * SAMPLE_WORDS)
     this.temperatures = new Float32Array(this.samples.buffer)
   }
 
-  /** The batch must have passed checkBatch. Throws RunnerError('bad-batch') for a token this device does not hold. */
+  /** The batch must have passed checkBatch and hold at most COPIES copies. Throws RunnerError('bad-batch') for a token this device does not hold. */
   write(batch: StepBatch): PlannedBatch {
-    const { chunks, steps = 1 } = batch
-    const all = batch.wantLogits && batch.allRows
-    const total = chunks.reduce((sum, chunk) => sum + chunk.tokens.length, 0)
-    const attention = this.writeWork(batch)
-    const wanted = this.writeLogitRows(batch)
-    const sampled = chunks.flatMap((chunk, i) => (chunk.sample ? [i] : []))
-    const tables = this.writeTables(batch)
+    const { chunks, steps = 1, copies = [] } = batch
     for (const [i, chunk] of chunks.entries()) {
       if (chunk.tokens[0] === -1 && !this.held.has(chunk.request)) {
         throw new RunnerError(`chunk ${i} (request ${chunk.request}): token −1, but this runner has sampled nothing for that request`, 'bad-batch')
       }
     }
+    const total = chunks.reduce((sum, chunk) => sum + chunk.tokens.length, 0)
+    const { decodes, tiles, longest } = this.writeWork(batch)
+    const wanted = this.wantedRows(batch)
+    for (const [i, { row }] of wanted.entries()) this.logitRows[i] = row
+    const drawn = wanted.filter((w) => w.draw)
+    const tables = this.writeTables(batch)
+    for (const [i, { from, to }] of copies.entries()) this.copies.set([from, to], 2 * i)
     const drawnBefore = chunks.map((chunk) => (chunk.tokens[0] === -1 ? this.hold(chunk.request) : -1))
-    const places = sampled.map((i) => this.hold(chunks[i]!.request))
+    const places = chunks.map((chunk) => (chunk.sample ? this.hold(chunk.request) : NOWHERE))
+    const { attended } = this.writeRows(chunks, steps, tables.at, tables.masks, drawnBefore, places)
 
     const planned: PlannedStep[] = []
     let slot = 0
-    let attended = 0
-    for (const chunk of chunks) for (let t = 0; t < chunk.tokens.length; t++) attended += chunk.start + t + 1
     for (let s = 0; s < steps; s++) {
       const firstRow = s * total
-      let r = firstRow
-      for (const [i, chunk] of chunks.entries()) {
-        for (let t = 0; t < chunk.tokens.length; t++) {
-          const position = chunk.start + t + s
-          const holds = s > 0 ? places[i]! : drawnBefore[i]! // in a chain every chunk is sampled
-          const token = s > 0 || chunk.tokens[t] === -1 ? -1 - holds : chunk.tokens[t]!
-          const physical = chunk.blockTable[Math.floor(position / BLOCK_SIZE)]! * BLOCK_SIZE + (position % BLOCK_SIZE)
-          this.rows.set([token, position, physical, tables[i]!], r++ * ROW_WORDS)
-        }
-      }
-      const firstSample = s * sampled.length
-      for (const [n, i] of sampled.entries()) {
-        const chunk = chunks[i]!
+      const firstSample = s * drawn.length
+      for (const [n, { draw, position }] of drawn.entries()) {
+        const { chunk, last } = draw!
+        const { sampling } = chunks[chunk]!
         const at = (firstSample + n) * SAMPLE_WORDS
-        const row = all ? wanted.lastRow[i]! % this.sizes.logitRows : n
-        this.samples.set([row, places[n]!, chunk.start + chunk.tokens.length + s, chunk.sampling?.seed ?? 0, 0, firstSample + n], at)
-        this.temperatures[at + 4] = chunk.sampling?.temperature ?? 0
+        const logit = wanted.indexOf(drawn[n]!) % this.sizes.logitRows
+        this.samples.set([logit, last ? places[chunk]! : NOWHERE, position + s, sampling?.seed ?? 0, 0, firstSample + n], at)
+        this.temperatures[at + 4] = sampling?.temperature ?? 0
       }
-      const load: Load = { rows: total, logits: 0, samples: 0, ...attention, attended: attended + s * chunks.length }
+      const splits = decodes === 0 ? 1 : Math.ceil((longest + s) / this.split)
+      const load: Load = { rows: total, logits: 0, samples: 0, decodes, tiles, attended: attended + s * chunks.length, splits, copies: s === 0 ? copies.length : 0 }
+      const write = (to: number, logits: number, firstLogit: number, sample: number) =>
+        this.step.set([total, firstRow, logits, firstLogit, decodes, sample, splits, load.copies], (to * STEP_SLOT) / 4)
       const main = slot++
-      this.step.set([total, firstRow, 0, 0, attention.decodes, firstSample], (main * STEP_SLOT) / 4)
+      write(main, 0, 0, firstSample)
       const heads: PlannedStep['heads'] = []
-      for (let first = 0; first < wanted.count; first += this.sizes.logitRows) {
-        const logits = Math.min(this.sizes.logitRows, wanted.count - first)
-        // Samples stand in row order, so those of one turn are neighbours.
-        const inTurn = all ? sampled.filter((i) => wanted.lastRow[i]! >= first && wanted.lastRow[i]! < first + logits) : sampled
-        const before = all ? sampled.filter((i) => wanted.lastRow[i]! < first).length : 0
+      let before = 0
+      for (let first = 0; first < wanted.length; first += this.sizes.logitRows) {
+        const turn = wanted.slice(first, first + this.sizes.logitRows)
+        const samples = turn.filter((w) => w.draw).length
         const headSlot = first === 0 ? main : slot++
-        this.step.set([total, firstRow, logits, first, attention.decodes, firstSample + before], (headSlot * STEP_SLOT) / 4)
-        heads.push({ slot: headSlot, load: { ...load, logits, samples: inTurn.length } })
+        write(headSlot, turn.length, first, firstSample + before)
+        heads.push({ slot: headSlot, load: { ...load, logits: turn.length, samples } })
+        before += samples
       }
       planned.push({ slot: main, load, heads })
     }
 
     const { queue, memory } = this
-    const entries = tables[chunks.length]!
     queue.writeBuffer(memory.step, 0, this.step, 0, (slot * STEP_SLOT) / 4)
     queue.writeBuffer(memory.rows, 0, this.rows, 0, steps * total * ROW_WORDS)
-    queue.writeBuffer(memory.tables, 0, this.tables, 0, entries)
-    queue.writeBuffer(memory.work, 0, this.work, 0, 2 * (attention.decodes + attention.tiles))
-    if (wanted.count > 0) queue.writeBuffer(memory.logitRowList, 0, this.logitRows, 0, wanted.count)
-    if (sampled.length > 0) queue.writeBuffer(memory.samples, 0, this.samples, 0, steps * sampled.length * SAMPLE_WORDS)
-    return { steps: planned, sampled, logitRows: batch.wantLogits ? wanted.count : 0 }
+    queue.writeBuffer(memory.tables, 0, this.tables, 0, tables.entries)
+    queue.writeBuffer(memory.work, 0, this.work, 0, 2 * (decodes + tiles))
+    if (copies.length > 0) queue.writeBuffer(memory.copies, 0, this.copies, 0, 2 * copies.length)
+    if (wanted.length > 0) queue.writeBuffer(memory.logitRowList, 0, this.logitRows, 0, wanted.length)
+    if (drawn.length > 0) queue.writeBuffer(memory.samples, 0, this.samples, 0, steps * drawn.length * SAMPLE_WORDS)
+    return { steps: planned, draws: drawn.map((w) => w.draw!), logitRows: batch.wantLogits ? wanted.length : 0 }
   }
 
-  /** (first row, rows) of each decode, then of each prefill tile. */
-  private writeWork({ chunks }: StepBatch): { decodes: number; tiles: number } {
+  /** Writes copies alone, for a turn that has nothing else: those beyond the COPIES that a batch takes. */
+  writeCopies(copies: readonly { from: number; to: number }[]): PlannedStep {
+    for (const [i, { from, to }] of copies.entries()) this.copies.set([from, to], 2 * i)
+    this.queue.writeBuffer(this.memory.copies, 0, this.copies, 0, 2 * copies.length)
+    this.step.set([0, 0, 0, 0, 0, 0, 1, copies.length], 0)
+    this.queue.writeBuffer(this.memory.step, 0, this.step, 0, STEP_SLOT / 4)
+    return { slot: 0, load: { rows: 0, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0, splits: 1, copies: copies.length }, heads: [] }
+  }
+
+  /** A record for each row of each step; Σ of the positions that the first step's rows look at. */
+  private writeRows(chunks: readonly SequenceChunk[], steps: number, tables: readonly number[], masks: readonly number[], drawnBefore: readonly number[], places: readonly number[]) {
+    let at = 0
+    let attended = 0
+    for (let s = 0; s < steps; s++) {
+      for (const [i, chunk] of chunks.entries()) {
+        const { tokens, start, blockTable, parents } = chunk
+        const positions = parents && positionsOf(parents, start)
+        const maskWords = Math.ceil(tokens.length / 32)
+        for (let t = 0; t < tokens.length; t++) {
+          const place = start + t + s // in the sequence's slots; the position too, unless in a tree
+          const token = s > 0 ? -1 - places[i]! : tokens[t] === -1 ? -1 - drawnBefore[i]! : tokens[t]! // in a chain every chunk is sampled
+          const slot = blockTable[Math.floor(place / BLOCK_SIZE)]! * BLOCK_SIZE + (place % BLOCK_SIZE)
+          const position = positions ? positions[t]! : place
+          this.rows.set([token, position, slot, tables[i]!, parents ? start : place + 1, place + 1, parents ? masks[i]! + t * maskWords : 0, 0], at)
+          at += ROW_WORDS
+          if (s === 0) attended += position + 1
+        }
+      }
+    }
+    return { attended }
+  }
+
+  /** (first row, rows) of each decode, then of each prefill tile; the longest reach of a decode. */
+  private writeWork({ chunks }: StepBatch): { decodes: number; tiles: number; longest: number } {
     const decodes: number[] = []
     const tiles: number[] = []
     let row = 0
-    for (const { tokens } of chunks) {
-      if (tokens.length === 1 || !this.tiles) for (let t = 0; t < tokens.length; t++) decodes.push(row + t, 1)
-      else for (let t = 0; t < tokens.length; t += TILE_ROWS) tiles.push(row + t, Math.min(TILE_ROWS, tokens.length - t))
+    let longest = 0
+    for (const chunk of chunks) {
+      const { tokens } = chunk
+      if (tokens.length === 1 || !this.tiles) {
+        for (let t = 0; t < tokens.length; t++) decodes.push(row + t, 1)
+        longest = Math.max(longest, reachOf(chunk))
+      } else for (let t = 0; t < tokens.length; t += TILE_ROWS) tiles.push(row + t, Math.min(TILE_ROWS, tokens.length - t))
       row += tokens.length
     }
     this.work.set(decodes)
     this.work.set(tiles, decodes.length)
-    return { decodes: decodes.length / 2, tiles: tiles.length / 2 }
+    return { decodes: decodes.length / 2, tiles: tiles.length / 2, longest }
   }
 
-  /** Rows whose logits are made: of sampled chunks the last, or all. lastRow: row in that list of each chunk's last token. */
-  private writeLogitRows({ chunks, wantLogits, allRows }: StepBatch): { count: number; lastRow: number[] } {
-    let count = 0
-    let row = 0
-    const lastRow: number[] = []
-    for (const { tokens, sample } of chunks) {
-      if (wantLogits && allRows) for (let t = 0; t < tokens.length; t++) this.logitRows[count++] = row + t
-      else if (sample) this.logitRows[count++] = row + tokens.length - 1
-      row += tokens.length
-      lastRow.push(count - 1)
+  /** Rows whose logits are made, in order: the last of chunks that are sampled, every one of those that ask for it. */
+  private wantedRows({ chunks, wantLogits, allRows }: StepBatch): Wanted[] {
+    const wanted: Wanted[] = []
+    let first = 0
+    for (const [chunk, { tokens, start, sample, sampleRows, parents }] of chunks.entries()) {
+      const positions = parents && positionsOf(parents, start)
+      for (let t = 0; t < tokens.length; t++) {
+        const last = t === tokens.length - 1
+        const draw = sampleRows || (sample && last) ? { chunk, last: sample && last } : undefined
+        if (draw || (wantLogits && allRows)) wanted.push({ row: first + t, position: (positions ? positions[t]! : start + t) + 1, draw })
+      }
+      first += tokens.length
     }
-    return { count, lastRow }
+    return wanted
   }
 
-  /** The block tables one after the other, as far as the batch needs them. Where each begins, and the end of the last. */
-  private writeTables({ chunks, steps = 1 }: StepBatch): number[] {
-    const from: number[] = []
-    let at = 0
+  /** The block tables one after the other, as far as the batch needs them, then the masks of trees: where each begins, and the end of all. */
+  private writeTables({ chunks, steps = 1 }: StepBatch): { at: number[]; masks: number[]; entries: number } {
+    const at: number[] = []
+    let entries = 0
     for (const { tokens, start, blockTable } of chunks) {
-      from.push(at)
+      at.push(entries)
       const needed = Math.ceil((start + tokens.length - 1 + steps) / BLOCK_SIZE)
-      this.tables.set(blockTable.subarray(0, needed), at)
-      at += needed
+      this.tables.set(blockTable.subarray(0, needed), entries)
+      entries += needed
     }
-    from.push(at)
-    return from
+    const masks = chunks.map(({ parents }) => {
+      const first = entries
+      if (parents) entries += writeMasks(parents, this.tables, first)
+      return first
+    })
+    return { at, masks, entries }
   }
 
   /** Forgets the request's token. */

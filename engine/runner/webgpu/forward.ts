@@ -1,100 +1,139 @@
 import type { ModelConfig } from '../../model/config'
 import type { DeviceTraits } from './device'
 import type { PlannedStep } from './batch'
-import { bind, build, fold, type Built, type Kernel, type Load } from './kernel'
-import { attentionDecode, attentionPrefill, attentionRow, attentionShape, type AttentionShape } from './kernels/attention'
-import { embed } from './kernels/embed'
+import { bind, build, fold, type Built, type Load } from './kernel'
+import { attentionKernels, attentionShape, type AttentionShape } from './kernels/attention'
+import { copyKv, quantizeKv, type CacheShape } from './kernels/cache'
+import { embedKernel } from './kernels/embed'
 import { logits, logitsShape } from './kernels/logits'
-import { matmulKernels, type MatmulKernel, type MatmulShape, type MatmulUse } from './kernels/matmul'
+import { matmulKernels, type MatmulShape, type MatmulUse } from './kernels/matmul'
 import { qkv, qkvShape } from './kernels/qkv'
 import { residual, residualShape } from './kernels/residual'
 import { sample, type SampleShape } from './kernels/sample'
 import { swiglu, swigluShape } from './kernels/swiglu'
-import type { Memory } from './memory'
+import type { MatrixFormat } from './kernels/weights'
+import type { Formats, Matrix, Memory } from './memory'
+import { defaultPlan, wayFor, waysOf, type MatmulPlan } from './plan'
 
 /** Receives the dispatches of a step in order. */
 export interface Recorder {
   dispatch(built: Built, group: GPUBindGroup, slot: number, grid: [number, number, number], load: Load): void
 }
 
-/** One matmul of the model, built in every way that suits the device. */
+/** One matmul of the model, built in every way that its plan asks for. */
 interface Matmul {
   use: MatmulUse
   shape: MatmulShape
-  ways: Built<MatmulShape>[]
+  plan: MatmulPlan
+  ways: Map<string, Built<MatmulShape>>
 }
 
 interface LayerGroups {
+  copy: GPUBindGroup
   qkv: GPUBindGroup
+  quantize?: GPUBindGroup
   attention: GPUBindGroup
   o: GPUBindGroup
   swiglu: GPUBindGroup
   down: GPUBindGroup
 }
 
+interface Attention {
+  row?: Built<AttentionShape>
+  decode?: Built<AttentionShape>
+  combine?: Built<AttentionShape>
+  prefill?: Built<AttentionShape>
+}
+
+interface Matmuls {
+  qkv: Matmul
+  o: Matmul
+  swiglu: Matmul
+  down: Matmul
+  logits: Matmul
+}
+
 /**
- * The transformer as a list of dispatches: five a layer for decodes, and three around them. All pipelines and
- * bind groups exist before the first token; a step only records them.
+ * The transformer as a list of dispatches: five a layer for decodes (six where a context is split or the cache is
+ * int8), and three around them. All pipelines and bind groups exist before the first token; a step only records them.
  */
 export class Forward {
   private constructor(
     private readonly most: number,
     private readonly embedding: { built: Built<{ hidden: number }>; group: GPUBindGroup },
     private readonly layers: LayerGroups[],
-    private readonly matmuls: { qkv: Matmul; o: Matmul; swiglu: Matmul; down: Matmul; logits: Matmul },
-    private readonly attention: Built<AttentionShape>[],
+    private readonly matmuls: Matmuls,
+    private readonly attention: Attention,
+    private readonly cache: { copy: Built<CacheShape>; quantize?: Built<CacheShape> },
     private readonly head: { logits: GPUBindGroup; sample: Built<SampleShape>; sampleGroup: GPUBindGroup },
-    /** Whether longer chunks get tiles of their own. */
-    readonly tiles: boolean,
   ) {}
 
-  static async build(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, memory: Memory): Promise<Forward> {
-    const shape = attentionShape(c)
-    const [embedBuilt, attention, sampleBuilt, ...matmuls] = await Promise.all([
-      build(device, embed, { hidden: c.hidden }),
-      Promise.all([attentionDecode, attentionPrefill, attentionRow].filter((k) => k.suits(traits, shape)).map((k) => build(device, k, shape))),
+  /** Whether longer chunks get tiles of their own. */
+  get tiles(): boolean {
+    return this.attention.prefill !== undefined
+  }
+
+  /** `tokens`: most in a step. */
+  static async build(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, memory: Memory, formats: Formats, tokens: number): Promise<Forward> {
+    const cacheShape: CacheShape = { kvHeads: c.kvHeads, headDim: c.headDim, kv: formats.kv }
+    const matmul = (use: MatmulUse, shape: MatmulShape) => buildMatmul(device, traits, use, shape, formats.weights, tokens)
+    const [embedBuilt, attention, copy, quantize, sampleBuilt, mQkv, mO, mSwiglu, mDown, mLogits] = await Promise.all([
+      build(device, embedKernel(formats.weights), { hidden: c.hidden }),
+      buildAttention(device, traits, attentionShape(c, formats.kv)),
+      build(device, copyKv, cacheShape),
+      formats.kv === 'int8' ? build(device, quantizeKv, cacheShape) : undefined,
       build(device, sample, { vocab: c.vocabSize, width: traits.software ? 32 : 256 }),
-      buildMatmul(device, traits, qkv, qkvShape(c)),
-      buildMatmul(device, traits, residual, residualShape(c, c.heads * c.headDim)),
-      buildMatmul(device, traits, swiglu, swigluShape(c)),
-      buildMatmul(device, traits, residual, residualShape(c, c.ffn)),
-      buildMatmul(device, traits, logits, logitsShape(c)),
+      matmul(qkv(formats.kv), qkvShape(c)),
+      matmul(residual, residualShape(c, c.heads * c.headDim)),
+      matmul(swiglu, swigluShape(c)),
+      matmul(residual, residualShape(c, c.ffn)),
+      matmul(logits, logitsShape(c)),
     ])
-    const [mQkv, mO, mSwiglu, mDown, mLogits] = matmuls as [Matmul, Matmul, Matmul, Matmul, Matmul]
     const m = memory
-    // Ways to do the same thing have the same bindings, so one bind group serves them all.
     const group = (built: Built, ...storage: GPUBuffer[]) => bind(device, built, m.step, storage)
-    const layers = m.layers.map(({ matrices, attentionNorm, ffnNorm, keys, values }): LayerGroups => ({
-      qkv: group(mQkv.ways[0]! as Built, matrices.qkv, m.x, attentionNorm, m.rows, m.angles, m.q, keys, values),
-      attention: group(attention[0]! as Built, m.q, keys, values, m.rows, m.tables, m.work, m.attended),
-      o: group(mO.ways[0]! as Built, matrices.o, m.attended, m.x),
-      swiglu: group(mSwiglu.ways[0]! as Built, matrices.gateUp, m.x, ffnNorm, m.middle),
-      down: group(mDown.ways[0]! as Built, matrices.down, m.middle, m.x),
+    // Ways to do the same thing have the same bindings, so one bind group serves them all.
+    const product = ({ ways }: Matmul, { data, scales }: Matrix, ...others: GPUBuffer[]) =>
+      group([...ways.values()][0]! as Built, data, ...others, ...(scales ? [scales] : []))
+    const anyAttention = Object.values(attention).find((built) => built !== undefined)! as Built
+    const layers = m.layers.map(({ matrices, attentionNorm, ffnNorm, cache }): LayerGroups => ({
+      copy: group(copy as Built, m.copies, cache),
+      qkv: product(mQkv, matrices.qkv, m.x, attentionNorm, m.rows, m.angles, m.q, quantize ? m.fresh : cache),
+      quantize: quantize && group(quantize as Built, m.fresh, m.rows, cache),
+      attention: group(anyAttention, m.q, cache, m.rows, m.tables, m.work, m.attended, m.partials),
+      o: product(mO, matrices.o, m.attended, m.x),
+      swiglu: product(mSwiglu, matrices.gateUp, m.x, ffnNorm, m.middle),
+      down: product(mDown, matrices.down, m.middle, m.x),
     }))
+    const { data, scales } = m.embed
     return new Forward(
       traits.limits.maxComputeWorkgroupsPerDimension,
-      { built: embedBuilt, group: group(embedBuilt as Built, m.rows, m.held, m.embed, m.x) },
+      { built: embedBuilt, group: group(embedBuilt as Built, data, m.rows, m.held, m.x, ...(scales ? [scales] : [])) },
       layers,
       { qkv: mQkv, o: mO, swiglu: mSwiglu, down: mDown, logits: mLogits },
       attention,
+      { copy, quantize },
       {
-        logits: group(mLogits.ways[0]! as Built, m.unembed, m.x, memory.finalNorm, m.logitRowList, m.logits),
+        logits: product(mLogits, m.unembed, m.x, memory.finalNorm, m.logitRowList, m.logits),
         sample: sampleBuilt,
         sampleGroup: group(sampleBuilt as Built, m.samples, m.logits, m.held, m.tokens),
       },
-      attention.some((a) => a.kernel === attentionPrefill),
     )
   }
 
+  /** Slots of every layer's cache copied. */
+  recordCopies({ slot, load }: PlannedStep, to: Recorder): void {
+    for (const layer of this.layers) this.record(to, this.cache.copy, layer.copy, slot, load)
+  }
+
   /** The layers of one step: residual stream in, residual stream out. */
-  recordLayers({ slot, load }: PlannedStep, to: Recorder): void {
+  recordLayers(step: PlannedStep, to: Recorder): void {
+    const { slot, load } = step
+    if (load.copies > 0) this.recordCopies(step, to)
     this.record(to, this.embedding.built, this.embedding.group, slot, load)
     for (const layer of this.layers) {
       this.recordMatmul(to, this.matmuls.qkv, layer.qkv, slot, load)
-      for (const way of this.attention) {
-        const needed = way.kernel === attentionDecode ? load.decodes : way.kernel === attentionPrefill ? load.tiles : load.rows
-        if (needed > 0) this.record(to, way, layer.attention, slot, load)
-      }
+      if (this.cache.quantize) this.record(to, this.cache.quantize, layer.quantize!, slot, load)
+      this.recordAttention(to, layer.attention, slot, load)
       this.recordMatmul(to, this.matmuls.o, layer.o, slot, load)
       this.recordMatmul(to, this.matmuls.swiglu, layer.swiglu, slot, load)
       this.recordMatmul(to, this.matmuls.down, layer.down, slot, load)
@@ -107,10 +146,16 @@ export class Forward {
     if (load.samples > 0) this.record(to, this.head.sample, this.head.sampleGroup, slot, load)
   }
 
-  private recordMatmul(to: Recorder, { use, shape, ways }: Matmul, group: GPUBindGroup, slot: number, load: Load): void {
-    const tokens = use.tokens(load)
-    const way = ways.find((w) => (w.kernel as MatmulKernel).takes(shape, tokens)) ?? ways.at(-1)!
-    this.record(to, way, group, slot, load)
+  private recordAttention(to: Recorder, group: GPUBindGroup, slot: number, load: Load): void {
+    const { row, decode, combine, prefill } = this.attention
+    if (row) return this.record(to, row, group, slot, load)
+    if (load.decodes > 0) this.record(to, decode!, group, slot, load)
+    if (load.decodes > 0 && load.splits > 1) this.record(to, combine!, group, slot, load)
+    if (load.tiles > 0) this.record(to, prefill!, group, slot, load)
+  }
+
+  private recordMatmul(to: Recorder, { use, plan, ways }: Matmul, group: GPUBindGroup, slot: number, load: Load): void {
+    this.record(to, ways.get(wayFor(plan, use.tokens(load)))!, group, slot, load)
   }
 
   private record<S>(to: Recorder, built: Built<S>, group: GPUBindGroup, slot: number, load: Load): void {
@@ -118,7 +163,15 @@ export class Forward {
   }
 }
 
-async function buildMatmul(device: GPUDevice, traits: DeviceTraits, use: MatmulUse, shape: MatmulShape): Promise<Matmul> {
-  const suiting = matmulKernels(use).filter((k: Kernel<MatmulShape>) => k.suits(traits, shape))
-  return { use, shape, ways: await Promise.all(suiting.map((k) => build(device, k, shape))) }
+async function buildMatmul(device: GPUDevice, traits: DeviceTraits, use: MatmulUse, shape: MatmulShape, format: MatrixFormat, tokens: number): Promise<Matmul> {
+  const plan = defaultPlan(traits, shape)
+  const kernels = matmulKernels(use, format)
+  const ways = await Promise.all(waysOf(plan, tokens).map(async (way) => [way, await build(device, kernels.find((k) => k.way === way)!, shape)] as const))
+  return { use, shape, plan, ways: new Map(ways) }
+}
+
+async function buildAttention(device: GPUDevice, traits: DeviceTraits, shape: AttentionShape): Promise<Attention> {
+  const kernels = attentionKernels(shape)
+  const built = Object.entries(kernels).map(async ([name, k]) => [name, k.suits(traits, shape) ? await build(device, k, shape) : undefined] as const)
+  return Object.fromEntries(await Promise.all(built)) as Attention
 }

@@ -6,7 +6,9 @@ import { BatchWriter, type PlannedBatch } from './batch'
 import { openDevice, wordsOf, type DeviceOptions, type DeviceTraits, type OpenDevice } from './device'
 import { Forward, type Recorder } from './forward'
 import { STEP_SLOT, type Built, type Load } from './kernel'
-import { allocate, sizes, type Memory } from './memory'
+import { matrixFormat, bytesPerWeight } from './kernels/weights'
+import { bytesPerKv } from './kernels/cache'
+import { allocate, COPIES, sizes, type Formats, type Memory } from './memory'
 import { angleTable } from './rotary'
 import { ReadbackRing, type ReadbackSlot } from './readback'
 import { endsOf, kernelTime, PassTimes, type KernelTime } from './timing'
@@ -26,7 +28,7 @@ export interface WebGpuOptions extends RunnerOptions, DeviceOptions {
 }
 
 /**
- * A runner on a WebGPU device; f32 throughout. Throws RunnerError: 'unsupported' (no adapter, a shape or a
+ * A runner on a WebGPU device; activations and sums are f32 throughout. Throws RunnerError: 'unsupported' (no adapter, a shape or a
  * driver it cannot run on), 'out-of-memory' (with the megabytes needed and offered), 'device-lost'.
  *
  * When the device is lost, the run under way and every later one reject with 'device-lost'; make a new runner
@@ -60,6 +62,7 @@ export class WebGpuRunner implements Runner {
   readonly config: ModelConfig
   /** Bytes set aside on the device. */
   readonly bytes: number
+  readonly widths: { weight: number; kv: number }
   /** With the option `profile`: times of the last batch's dispatches, in order. */
   profile: KernelTime[] = []
   private failure: RunnerError | undefined
@@ -72,6 +75,7 @@ export class WebGpuRunner implements Runner {
     private readonly memory: Memory,
     private readonly freeMemory: () => void,
     bytes: number,
+    formats: Formats,
     private readonly forward: Forward,
     private readonly writer: BatchWriter,
     private readonly ring: ReadbackRing,
@@ -82,6 +86,7 @@ export class WebGpuRunner implements Runner {
   ) {
     this.config = model.config
     this.bytes = bytes
+    this.widths = { weight: bytesPerWeight(formats.weights), kv: bytesPerKv(formats.kv, model.config.headDim) }
     this.device = {
       name: `${opened.name}, WebGPU`,
       runner: 'webgpu',
@@ -117,19 +122,20 @@ export class WebGpuRunner implements Runner {
     const mostTokens = Math.floor((4 * opened.limits.maxComputeWorkgroupsPerDimension) / Math.max(4, model.config.heads))
     if (limits.tokens > mostTokens) throw new RunnerError(`${limits.tokens} tokens a step are more than the ${mostTokens} this graphics card can start at once.`, 'unsupported')
 
-    const { memory, free, bytes } = await allocate(device, model, limits)
+    const formats: Formats = { weights: matrixFormat(options.weights), kv: options.kv ?? 'f32' }
+    const { memory, free, bytes } = await allocate(device, model, limits, formats)
     try {
       const s = sizes(model, limits)
       device.queue.writeBuffer(memory.angles, 0, angleTable(model.config, s.positions))
-      await loadWeights(device, model, memory)
-      const forward = await Forward.build(device, traits, model.config, memory)
-      const writer = new BatchWriter(device.queue, memory, model.config, limits, s, forward.tiles)
-      // Profiling wants a pass a dispatch: seven a layer cover a mixed batch, and a step has few turns of logits.
-      const passes = profiling ? Math.min(2048, 7 * model.config.layers + 64) : limits.chain
+      await loadWeights(device, model, memory, formats.weights)
+      const forward = await Forward.build(device, traits, model.config, memory, formats, limits.tokens)
+      const writer = new BatchWriter(device.queue, memory, limits, s, forward.tiles)
+      // Profiling wants a pass a dispatch: ten a layer cover a mixed batch, and a step has few turns of logits.
+      const passes = profiling ? Math.min(2048, 10 * model.config.layers + 64) : limits.chain
       const times = opened.timestamps ? new PassTimes(device, passes) : undefined
-      const resultBytes = limits.chain * limits.sequences * 4
+      const resultBytes = Math.ceil(s.drawn / 2) * 8
       const ring = new ReadbackRing(device, resultBytes + (times ? PassTimes.bytes(passes) : 0), RING)
-      return new WebGpuRunner(model, opened, limits, memory, free, bytes, forward, writer, ring, times, profiling, resultBytes, s.logitRows)
+      return new WebGpuRunner(model, opened, limits, memory, free, bytes, formats, forward, writer, ring, times, profiling, resultBytes, s.logitRows)
     } catch (cause) {
       free()
       throw cause
@@ -143,7 +149,7 @@ export class WebGpuRunner implements Runner {
     const slot = await this.ring.take()
     try {
       this.assertAlive()
-      const planned = this.writer.write(batch)
+      const planned = this.writer.write(this.copyAhead(batch))
       const { dispatches, passes, kernels } = this.submit(planned, slot)
       return { ...(await this.collect(batch, planned, slot, passes, kernels)), dispatches }
     } catch (cause) {
@@ -166,6 +172,20 @@ export class WebGpuRunner implements Runner {
     if (this.opened.owned) this.opened.device.destroy()
   }
 
+  /** Does what copies are beyond those that a batch takes; the batch with the rest. */
+  private copyAhead(batch: StepBatch): StepBatch {
+    const copies = batch.copies?.slice() ?? []
+    while (copies.length > COPIES) {
+      const encoder = this.opened.device.createCommandEncoder()
+      const recorder = new PassRecorder(encoder, undefined, false)
+      recorder.begin()
+      this.forward.recordCopies(this.writer.writeCopies(copies.splice(0, COPIES)), recorder)
+      recorder.end()
+      this.opened.device.queue.submit([encoder.finish()])
+    }
+    return { ...batch, copies }
+  }
+
   private assertAlive(): void {
     if (this.failure) throw this.failure
   }
@@ -177,7 +197,7 @@ export class WebGpuRunner implements Runner {
   }
 
   /** Encodes all steps and submits them at once. */
-  private submit({ steps, sampled, logitRows }: PlannedBatch, slot: ReadbackSlot) {
+  private submit({ steps, draws, logitRows }: PlannedBatch, slot: ReadbackSlot) {
     const { memory, times } = this
     const encoder = this.opened.device.createCommandEncoder()
     // A single step ends where the whole ends: only chains, and kernels being profiled, need times.
@@ -195,7 +215,7 @@ export class WebGpuRunner implements Runner {
       }
       recorder.end()
     }
-    const drawn = steps.length * sampled.length
+    const drawn = steps.length * draws.length
     if (drawn > 0) encoder.copyBufferToBuffer(memory.tokens, 0, slot.results, 0, 4 * drawn)
     const passes = recorder.timed
     if (times && passes > 0) times.copy(encoder, passes, slot.results, this.resultBytes)
@@ -211,14 +231,18 @@ export class WebGpuRunner implements Runner {
 
   /** Waits for the device and reads what came back. */
   private async collect(batch: StepBatch, planned: PlannedBatch, slot: ReadbackSlot, passes: number, kernels: Recorded[]): Promise<StepResult> {
-    const { steps, sampled, logitRows } = planned
+    const { steps, draws, logitRows } = planned
     const buffers = logitRows > 0 ? [slot.results, slot.logits!] : [slot.results]
     await Promise.race([this.lost, Promise.all(buffers.map((b) => b.mapAsync(GPUMapMode.READ)))]).catch((cause: unknown) => this.explain(cause))
     const mapped = slot.results.getMappedRange()
-    const drawn = new Int32Array(mapped, 0, steps.length * sampled.length)
+    const drawn = new Int32Array(mapped, 0, steps.length * draws.length)
     const tokens = new Int32Array(steps.length * batch.chunks.length).fill(-1)
-    for (const [i, id] of drawn.entries()) tokens[Math.floor(i / sampled.length) * batch.chunks.length + sampled[i % sampled.length]!] = id
+    for (const [i, id] of drawn.entries()) {
+      const { chunk, last } = draws[i % draws.length]!
+      if (last) tokens[Math.floor(i / draws.length) * batch.chunks.length + chunk] = id
+    }
     const result: StepResult = { tokens }
+    if (batch.chunks.some((chunk) => chunk.sampleRows)) result.rowTokens = drawn.filter((_, i) => batch.chunks[draws[i]!.chunk]!.sampleRows)
     if (passes > 0) {
       const stamps = new BigUint64Array(mapped, this.resultBytes, 2 * passes)
       if (this.profiling) this.profile = kernels.slice(0, passes).map(({ built, load }, i) => kernelTime(built, load, stamps[2 * i]!, stamps[2 * i + 1]!))

@@ -14,7 +14,14 @@ export interface Load {
   tiles: number
   /** Σ over the rows of the positions each looks at, itself included. */
   attended: number
+  /** Parts that the longest decode's context is split into. */
+  splits: number
+  /** Slots of the cache to be copied. */
+  copies: number
 }
+
+/** A load that asks for nothing. */
+export const NO_LOAD: Load = { rows: 0, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0, splits: 1, copies: 0 }
 
 export type Grid = readonly [x: number, y?: number, z?: number]
 
@@ -54,7 +61,7 @@ export interface Built<Shape = unknown> {
 }
 
 /** Bytes of the step uniform that one binding sees; slots are 256 apart, the alignment every device allows. */
-export const STEP_BYTES = 32
+export const STEP_BYTES = 48
 export const STEP_SLOT = 256
 
 /** Compiles a kernel. Throws RunnerError('unsupported') with the driver's words. */

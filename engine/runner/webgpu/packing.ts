@@ -5,7 +5,7 @@ import type { ModelConfig } from '../../model/config'
 /**
  * The fused kernels compute matrix rows in pairs and finish a pair together, so rows that belong together
  * lie together: (gate i, up i) for SwiGLU, and the two rows that RoPE turns by one angle, (i, i + hd/2) of a
- * head, for q, k and v. Row r of a tensor goes to packed row
+ * head, for q and k. Row r of a tensor goes to packed row
  *
  *   base + ⌊r / group⌋ · stride + (w mod h) · 2 + ⌊w / h⌋,   w = r mod group, h = max(1, group / 2)
  */
@@ -39,7 +39,7 @@ export function packedMatrices(c: ModelConfig): Record<MatrixName, PackedMatrix>
     qkv: {
       rows: (c.heads + 2 * c.kvHeads) * c.headDim,
       columns: c.hidden,
-      parts: [part('q', heads(0)), part('k', heads(c.heads * c.headDim)), part('v', heads((c.heads + c.kvHeads) * c.headDim))],
+      parts: [part('q', heads(0)), part('k', heads(c.heads * c.headDim)), part('v', { base: (c.heads + c.kvHeads) * c.headDim, group: 1, stride: 1 })],
     },
     o: { rows: c.hidden, columns: c.heads * c.headDim, parts: [part('o', plain)] },
     gateUp: {
@@ -64,6 +64,17 @@ export function packMatrix({ rows, columns, parts }: PackedMatrix, layer: LayerW
   for (const part of parts) {
     const source = layer[part.tensor]
     for (let r = 0; r < part.rows; r++) out.set(source.subarray(r * columns, (r + 1) * columns), packedRow(r, part) * columns)
+  }
+  return out
+}
+
+/** Biases of q, k and v in the order of the packed rows of qkv, as the pairs of rows that are finished together. */
+export function packBiases(c: ModelConfig, layer: LayerWeights): Float32Array<ArrayBuffer> {
+  const { rows, parts } = packedMatrices(c).qkv
+  const out = new Float32Array(rows)
+  for (const part of parts) {
+    const source = layer[`${part.tensor as 'q' | 'k' | 'v'}Bias`]
+    for (let r = 0; source && r < part.rows; r++) out[packedRow(r, part)] = source[r]!
   }
   return out
 }

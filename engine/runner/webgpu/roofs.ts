@@ -2,14 +2,14 @@ import { RunnerError } from '../runner'
 import type { RoofProbe } from '../probe'
 import { openDevice, wordsOf, type DeviceOptions, type OpenDevice } from './device'
 import { megabytes } from './buffers'
-import { bind, build, STEP_SLOT, type Built, type Load } from './kernel'
+import { bind, build, NO_LOAD, STEP_SLOT, type Built, type Load } from './kernel'
 import { matmulKernels, type MatmulShape } from './kernels/matmul'
 import { read, type ReadShape } from './kernels/read'
 import { residual } from './kernels/residual'
+import { defaultPlan, wayFor } from './plan'
 import { fillSynthetic } from './weights'
 
 const MB = 2 ** 20
-const NO_LOAD: Load = { rows: 0, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0 }
 
 /** What the probe multiplies: tokens × (2·pairs, columns), so often a pass. */
 interface Product {
@@ -31,7 +31,8 @@ export async function createWebGpuProbe(options: DeviceOptions = {}): Promise<We
     ? { tokens: 64, shape: { pairs: 256, columns: 512, around: {} }, times: 1 }
     : { tokens: 1024, shape: { pairs: 512, columns: 1024, around: {} }, times: 8 }
   const readShape: ReadShape = software ? { workgroups: 16, width: 16 } : { workgroups: 1024, width: 256 }
-  const way = matmulKernels(residual).filter((k) => k.suits(opened, product.shape)).find((k) => k.takes(product.shape, product.tokens))!
+  const best = wayFor(defaultPlan(opened, product.shape), product.tokens)
+  const way = matmulKernels(residual).find((k) => k.way === best)!
   const matmul = await build(device, way, product.shape)
   return new WebGpuProbe(opened, product, matmul, await build(device, read, readShape))
 }

@@ -1,38 +1,50 @@
 import { syntheticScale, layerTensorNumber } from '../../model/synthetic'
 import type { Model, Weights } from '../../model/weights'
 import { pcg } from '../../model/random'
-import { bind, build, fold, STEP_SLOT } from './kernel'
+import { bind, build, fold, NO_LOAD, STEP_SLOT } from './kernel'
 import { synthesize } from './kernels/synthesize'
-import type { Memory } from './memory'
-import { packedMatrices, packMatrix, type MatrixName, type Packing } from './packing'
+import { encodeMatrix } from './encode'
+import type { MatrixFormat } from './kernels/weights'
+import type { Matrix, Memory } from './memory'
+import { packBiases, packedMatrices, packMatrix, type MatrixName, type Packing } from './packing'
 
 /** Bytes handed to the driver at a time, so that its own copy of them stays small. */
 const UPLOAD_BYTES = 16 * 2 ** 20
 
 /** Puts the model's weights where the kernels read them: uploads trained ones, makes synthetic ones on the device. */
-export async function loadWeights(device: GPUDevice, model: Model, memory: Memory): Promise<void> {
-  if (model.source.kind === 'tensors') upload(device.queue, model, model.source.weights, memory)
+export async function loadWeights(device: GPUDevice, model: Model, memory: Memory, format: MatrixFormat): Promise<void> {
+  if (model.source.kind === 'tensors') upload(device.queue, model, model.source.weights, memory, format)
   else await generate(device, model, model.source.seed, memory)
 }
 
-function upload(queue: GPUQueue, model: Model, weights: Weights, memory: Memory): void {
-  write(queue, memory.embed, weights.embed)
-  if (!model.config.tied) write(queue, memory.unembed, weights.unembed)
+function upload(queue: GPUQueue, model: Model, weights: Weights, memory: Memory, format: MatrixFormat): void {
+  const c = model.config
+  const matrix = (to: Matrix, values: Float32Array, columns: number) => {
+    const { data, scales } = encodeMatrix(format, values, columns)
+    write(queue, to.data, data)
+    if (scales && to.scales) write(queue, to.scales, scales)
+  }
+  matrix(memory.embed, weights.embed, c.hidden)
+  if (!c.tied) matrix(memory.unembed, weights.unembed, c.hidden)
   write(queue, memory.finalNorm, weights.finalNorm)
-  const matrices = packedMatrices(model.config)
+  const matrices = packedMatrices(c)
   for (const [l, layer] of weights.layers.entries()) {
     const buffers = memory.layers[l]!
     write(queue, buffers.attentionNorm, layer.attentionNorm)
+    if (c.qkvBias) write(queue, buffers.attentionNorm, packBiases(c, layer), c.hidden)
     write(queue, buffers.ffnNorm, layer.ffnNorm)
-    for (const name of Object.keys(matrices) as MatrixName[]) write(queue, buffers.matrices[name], packMatrix(matrices[name], layer))
+    for (const name of Object.keys(matrices) as MatrixName[]) {
+      matrix(buffers.matrices[name], packMatrix(matrices[name], layer), matrices[name].columns)
+    }
   }
 }
 
-function write(queue: GPUQueue, buffer: GPUBuffer, values: Float32Array): void {
+/** `at`: where in the buffer, counted in values. */
+function write(queue: GPUQueue, buffer: GPUBuffer, values: Float32Array | Uint32Array, at = 0): void {
   const step = UPLOAD_BYTES / values.BYTES_PER_ELEMENT
   for (let from = 0; from < values.length; from += step) {
     const part = values.subarray(from, from + step)
-    queue.writeBuffer(buffer, from * values.BYTES_PER_ELEMENT, part as Float32Array<ArrayBuffer>)
+    queue.writeBuffer(buffer, (at + from) * values.BYTES_PER_ELEMENT, part as Float32Array<ArrayBuffer>)
   }
 }
 
@@ -47,13 +59,13 @@ interface Fill extends Packing {
 async function generate(device: GPUDevice, model: Model, seed: number, memory: Memory): Promise<void> {
   const c = model.config
   const plain: Packing = { base: 0, group: 1, stride: 1 }
-  const fills: Fill[] = [{ buffer: memory.embed, tensor: 0, rows: c.vocabSize, columns: c.hidden, ...plain }]
-  if (!c.tied) fills.push({ buffer: memory.unembed, tensor: 1, rows: c.vocabSize, columns: c.hidden, ...plain })
+  const fills: Fill[] = [{ buffer: memory.embed.data, tensor: 0, rows: c.vocabSize, columns: c.hidden, ...plain }]
+  if (!c.tied) fills.push({ buffer: memory.unembed.data, tensor: 1, rows: c.vocabSize, columns: c.hidden, ...plain })
   const matrices = packedMatrices(c)
   for (const [l, buffers] of memory.layers.entries()) {
     for (const name of Object.keys(matrices) as MatrixName[]) {
       const { columns, parts } = matrices[name]
-      for (const { tensor, ...part } of parts) fills.push({ buffer: buffers.matrices[name], tensor: layerTensorNumber(l, tensor), columns, ...part })
+      for (const { tensor, ...part } of parts) fills.push({ buffer: buffers.matrices[name].data, tensor: layerTensorNumber(l, tensor), columns, ...part })
     }
   }
   const ones = new Float32Array(c.hidden).fill(1)
@@ -76,7 +88,7 @@ export async function fillSynthetic(device: GPUDevice, seed: number, fills: read
   const pass = encoder.beginComputePass()
   pass.setPipeline(built.pipeline)
   for (const [i, fill] of fills.entries()) {
-    const load = { rows: fill.rows * fill.columns, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0 }
+    const load = { ...NO_LOAD, rows: fill.rows * fill.columns }
     pass.setBindGroup(0, bind(device, built, parameters, [fill.buffer]), [i * STEP_SLOT])
     pass.dispatchWorkgroups(...fold(synthesize.grid(null, load), device.limits.maxComputeWorkgroupsPerDimension))
   }

@@ -6,7 +6,7 @@ const SIDE = 16u;
 const WG = 256u;
 
 var<workgroup> queries: array<vec4f, SIDE * HEAD_DIM4>;
-var<workgroup> page: array<vec4f, SIDE * HEAD_DIM4>; // a block's keys, then its values
+var<workgroup> block: array<vec4f, SIDE * HEAD_DIM4>; // a block's keys, then its values
 var<workgroup> weights: array<f32, SIDE * SIDE>;
 var<workgroup> largest: array<f32, SIDE>;
 var<workgroup> total: array<f32, SIDE>;
@@ -16,8 +16,8 @@ var<workgroup> shrink: array<f32, SIDE>;
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
   let head = group.x;
   let tile = work[step.firstTile + group.y]; // (first row, rows)
-  let first = rows[step.firstRow + tile.x];
-  let last = first.position + tile.y - 1;
+  let table = rows[step.firstRow + tile.x].table;
+  let extent = rows[step.firstRow + tile.x + tile.y - 1].extent; // the last row looks furthest
   let kvHead = head / (HEADS / KV_HEADS);
   let size = SIDE * HEAD_DIM4;
   for (var i = thread; i < size; i += WG) {
@@ -32,18 +32,19 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
   var sum1 = vec4f();
   let row = thread / SIDE;
   let column = thread % SIDE;
+  let info = rows[step.firstRow + tile.x + min(row, tile.y - 1)];
 
-  for (var base = 0u; base <= last; base += SIDE) {
-    let start = cached(first.table, base, kvHead);
-    for (var i = thread; i < size; i += WG) { page[i] = keys[start + i]; }
+  for (var base = 0u; base < extent; base += SIDE) {
+    let at = pageOf(table, base, kvHead);
+    for (var i = thread; i < size; i += WG) { block[i] = key4(at, i / HEAD_DIM4, i % HEAD_DIM4) * keyScale(at, i / HEAD_DIM4); }
     workgroupBarrier();
     var products = vec4f();
-    for (var i = 0u; i < HEAD_DIM4; i++) { products += queries[row * HEAD_DIM4 + i] * page[column * HEAD_DIM4 + i]; }
-    let seen = base + column <= first.position + row;
+    for (var i = 0u; i < HEAD_DIM4; i++) { products += queries[row * HEAD_DIM4 + i] * block[column * HEAD_DIM4 + i]; }
+    let seen = sees(info, base + column);
     let score = select(NOTHING, dot(products, vec4f(1)), seen);
     weights[thread] = score;
     workgroupBarrier();
-    for (var i = thread; i < size; i += WG) { page[i] = values[start + i]; }
+    for (var i = thread; i < size; i += WG) { block[i] = value4(at, i / HEAD_DIM4, i % HEAD_DIM4) * valueScale(at, i / HEAD_DIM4); }
     if (thread < SIDE) {
       var raised = largest[thread];
       for (var i = 0u; i < SIDE; i++) { raised = max(raised, weights[thread * SIDE + i]); }
@@ -70,7 +71,7 @@ fn weigh(sum: vec4f, entry: u32) -> vec4f {
   if (entry >= SIDE * HEAD_DIM4) { return sum; }
   let r = entry / HEAD_DIM4;
   var s = sum * shrink[r];
-  for (var i = 0u; i < SIDE; i++) { s += weights[r * SIDE + i] * page[i * HEAD_DIM4 + entry % HEAD_DIM4]; }
+  for (var i = 0u; i < SIDE; i++) { s += weights[r * SIDE + i] * block[i * HEAD_DIM4 + entry % HEAD_DIM4]; }
   return s;
 }
 

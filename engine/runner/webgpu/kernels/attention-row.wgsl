@@ -1,5 +1,5 @@
 // Attention for one (row, head) an invocation, with a running maximum: no barriers, for software adapters.
-// Prefill rows and decodes alike: a row sees the positions up to its own. hd ≤ 128. Grid: ceil(rows · H / WG).
+// Prefill rows and decodes alike. hd ≤ 128. Grid: ceil(rows · H / WG).
 override WG: u32 = 4;
 
 @compute @workgroup_size(WG)
@@ -13,11 +13,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var sums = array<vec4f, 32>();
   var largest = NOTHING;
   var total = 0.0;
-  for (var p = 0u; p <= info.position; p++) {
-    let start = cached(info.table, p, kvHead);
+  for (var p = 0u; p < info.extent; p++) {
+    if (!sees(info, p)) { continue; }
+    let page = pageOf(info.table, p, kvHead);
+    let offset = p % 16;
     var products = vec4f();
-    for (var i = 0u; i < HEAD_DIM4; i++) { products += q[at + i] * keys[start + i]; }
-    let score = dot(products, vec4f(1)) * SCALE;
+    for (var i = 0u; i < HEAD_DIM4; i++) { products += q[at + i] * key4(page, offset, i); }
+    let score = dot(products, vec4f(1)) * SCALE * keyScale(page, offset);
     if (score > largest) {
       let shrink = exp(largest - score);
       total *= shrink;
@@ -26,7 +28,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let weight = exp(score - largest);
     total += weight;
-    for (var i = 0u; i < HEAD_DIM4; i++) { sums[i] += weight * values[start + i]; }
+    let scaled = weight * valueScale(page, offset);
+    for (var i = 0u; i < HEAD_DIM4; i++) { sums[i] += scaled * value4(page, offset, i); }
   }
   for (var i = 0u; i < HEAD_DIM4; i++) { out[at + i] = sums[i] / total; }
 }

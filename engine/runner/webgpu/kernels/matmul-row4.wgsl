@@ -1,10 +1,8 @@
 // Y = X · Wᵀ, one invocation a pair of rows and four tokens: each load of W serves four tokens, without barriers.
-// W (2·PAIRS, cols) f32 row-major; x (rows, cols). Grid: (ceil(PAIRS / WG), 1, ceil(tokens / 4)).
+// W (2·PAIRS, cols): weights-*.wgsl; x (rows, cols). Grid: (ceil(PAIRS / WG), 1, ceil(tokens / 4)).
 override WG: u32 = 64;
 override PAIRS: u32;
-override COLS4: u32; // cols / 4
 
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 
 @compute @workgroup_size(WG)
@@ -12,8 +10,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let pair = id.x + id.y * groups.x * WG;
   let token = id.z * 4;
   let count = tokens();
-  if (pair >= PAIRS || token >= count) { return; }
-  let row = pair * 2 * COLS4;
+  if (pair >= PAIRS || token >= count || idle(token)) { return; }
+  let row = matrixRow(token) + pair * 2;
   // Past the last token the last one is computed again and dropped.
   let start = vec4u(inputRow(token), inputRow(min(token + 1, count - 1)), inputRow(min(token + 2, count - 1)), inputRow(min(token + 3, count - 1))) * COLS4;
   var a0 = vec4f(); var b0 = vec4f(); var s0 = vec4f();
@@ -22,8 +20,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   var a3 = vec4f(); var b3 = vec4f(); var s3 = vec4f();
   for (var i = 0u; i < COLS4; i++) {
     let g = gain(i);
-    let a = w[row + i] * g;
-    let b = w[row + COLS4 + i] * g;
+    let a = weight4(row, i) * g;
+    let b = weight4(row + 1, i) * g;
     let x0 = x[start.x + i];
     let x1 = x[start.y + i];
     let x2 = x[start.z + i];

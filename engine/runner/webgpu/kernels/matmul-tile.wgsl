@@ -1,13 +1,11 @@
 // Y = X · Wᵀ for a prefill: a workgroup makes a square tile of 4·SIDE tokens by 4·SIDE rows, an invocation four by
 // four of it, passing 16 columns of both operands through shared memory at a time. SIDE 16: 64 × 64; SIDE 8: 32 × 32.
-// W (2·PAIRS, cols) f32 row-major; x (rows, cols). Grid: (ceil(PAIRS / (2·SIDE)), 1, ceil(tokens / (4·SIDE))), x folded into y where too long.
+// W (2·PAIRS, cols): weights-*.wgsl; x (rows, cols). Grid: (ceil(PAIRS / (2·SIDE)), 1, ceil(tokens / (4·SIDE))), x folded into y where too long.
 override SIDE: u32 = 16;
 override PAIRS: u32;
-override COLS4: u32; // cols / 4
 const DEPTH4 = 4u; // vec4s of columns in shared memory at a time
 const PITCH = 5u; // their distance from row to row: one more, so that neighbours lie in different banks
 
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 
 var<workgroup> xs: array<vec4f, 4 * SIDE * PITCH>;
@@ -22,7 +20,9 @@ fn main(
 ) {
   let firstPair = (group.x + group.y * groups.x) * 2 * SIDE;
   let firstToken = group.z * 4 * SIDE;
+  if (idle(firstToken)) { return; }
   let count = tokens();
+  let base = matrixRow(firstToken);
   let column = thread % SIDE; // which pairs: column and column + SIDE
   let line = thread / SIDE; // which tokens: line, line + SIDE, …
   var y0 = vec4f(); // (pair 0 even, pair 0 odd, pair 1 even, pair 1 odd) of the first token
@@ -43,7 +43,7 @@ fn main(
           squares[i] += dot(raw, raw); // the same invocation each time round
           vx = raw * gain(k + c);
         }
-        if (firstPair * 2 + r < PAIRS * 2) { vw = w[(firstPair * 2 + r) * COLS4 + k + c]; }
+        if (firstPair * 2 + r < PAIRS * 2) { vw = weight4(base + firstPair * 2 + r, k + c); }
       }
       xs[r * PITCH + c] = vx;
       ws[((r % 2) * 2 * SIDE + r / 2) * PITCH + c] = vw;

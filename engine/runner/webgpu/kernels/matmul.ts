@@ -1,15 +1,15 @@
-import type { DeviceTraits } from '../device'
-import { kernel, type Grid, type Kernel, type Load } from '../kernel'
+import { type Grid, type Kernel, type Load } from '../kernel'
+import { F32, matrixBytes, scaled, weightsConstants, weightsSource, type MatrixFormat } from './weights'
 import stepWgsl from './step.wgsl?raw'
 import rowWgsl from './matmul-row.wgsl?raw'
 import row4Wgsl from './matmul-row4.wgsl?raw'
 import cooperativeWgsl from './matmul-cooperative.wgsl?raw'
-import cooperative4Wgsl from './matmul-cooperative4.wgsl?raw'
 import tileWgsl from './matmul-tile.wgsl?raw'
 import reduceSubgroupWgsl from './reduce-subgroup.wgsl?raw'
 import reduceWorkgroupWgsl from './reduce-workgroup.wgsl?raw'
 import plainWgsl from './input-plain.wgsl?raw'
 import normalisedWgsl from './input-normalised.wgsl?raw'
+import denseWgsl from './rows-dense.wgsl?raw'
 
 /** A packed matrix (2 · pairs, columns) and the override constants of what stands before and behind the matmul. */
 export interface MatmulShape {
@@ -32,81 +32,71 @@ export interface MatmulUse {
   outputBytes(shape: MatmulShape, tokens: number): number
 }
 
-/** One way to do a matmul, and the number of tokens it is meant for. */
+/** One way to do a matmul: what a workgroup takes together, and when it is meant to be used. */
 export interface MatmulKernel extends Kernel<MatmulShape> {
-  takes(shape: MatmulShape, tokens: number): boolean
+  /** "cooperative4-subgroup-64", without the use. */
+  way: string
+  /** Tokens that share each load of the matrix. */
+  tokensTogether: number
 }
 
 const ROW_WG = 8 // on a software adapter workgroups are what its threads share out: keep them small
-const COOPERATIVE_WG = 64
-/** Up to here a batch of decodes goes four tokens at a time; beyond, tiles reuse more of both operands. */
-const COOPERATIVE_TOKENS = 16
-/** A grid of fewer 64 × 64 tiles leaves a graphics card idle: 32 × 32 then. */
-const BUSY_TILES = 64
+/** Tokens that a cooperating workgroup takes together. */
+const TOGETHER = [1, 2, 4, 8] as const
+/** Sizes of cooperating workgroups: a subgroup of most devices, and more. */
+const WIDTHS = [32, 64, 128] as const
+export const DEFAULT_WIDTH = 64
 
-/** All ways to do this matmul. Of those that suit the device, the first that takes the tokens is used. */
-export function matmulKernels(use: MatmulUse): MatmulKernel[] {
-  const around = `${stepWgsl}\n${use.input === 'plain' ? plainWgsl : normalisedWgsl}\n${use.output}`
-  const common = (name: string, source: string) => ({
-    name: `${use.name}/${name}`,
+/** All ways to do this matmul on a matrix of this format. Which one suits how many tokens is a plan's affair: see plan.ts. */
+export function matmulKernels(use: MatmulUse, format: MatrixFormat = F32): MatmulKernel[] {
+  const bindings: GPUBufferBindingType[] = [
+    'read-only-storage', 'read-only-storage', ...(use.input === 'normalised' ? ['read-only-storage' as const] : []), ...use.bindings,
+    ...(scaled(format) ? ['read-only-storage' as const] : []),
+  ]
+  const around = [stepWgsl, weightsSource(format, bindings.length), denseWgsl, use.input === 'plain' ? plainWgsl : normalisedWgsl, use.output].join('\n')
+  const matrix = ({ pairs, columns }: MatmulShape) => {
+    const { data, scales } = matrixBytes(format, 2 * pairs, columns)
+    return data + scales
+  }
+  const common = (way: string, tokensTogether: number, source: string) => ({
+    name: `${use.name}/${way}${format.format === 'f32' ? '' : `, ${format.format}`}`,
+    way,
+    tokensTogether,
     source: `${source}\n${around}`,
-    bindings: ['read-only-storage', 'read-only-storage', ...(use.input === 'normalised' ? ['read-only-storage' as const] : []), ...use.bindings] as const,
+    bindings,
     flops: ({ pairs, columns }: MatmulShape, load: Load) => 4 * pairs * columns * use.tokens(load),
-    bytes: (shape: MatmulShape, load: Load) =>
-      4 * shape.columns * (2 * shape.pairs + use.tokens(load)) + use.outputBytes(shape, use.tokens(load)),
+    bytes: (shape: MatmulShape, load: Load) => matrix(shape) + 4 * shape.columns * use.tokens(load) + use.outputBytes(shape, use.tokens(load)),
   })
-  const constants = (shape: MatmulShape, own: Record<string, number>) =>
-    ({ PAIRS: shape.pairs, COLS4: shape.columns / 4, ...own, ...shape.around })
-  const cooperates = (subgroups: boolean) => (device: DeviceTraits) => !device.software && device.subgroups === subgroups
-  const graphics = (device: DeviceTraits) => !device.software
+  const constants = ({ pairs, columns, around }: MatmulShape, own: Record<string, number>) => ({ PAIRS: pairs, ...weightsConstants(format, columns), ...own, ...around })
+  const any = () => true
 
-  const row = kernel<MatmulShape>({
-    ...common('row', rowWgsl),
-    suits: (device) => device.software,
+  const row: MatmulKernel = {
+    ...common('row', 1, rowWgsl),
+    suits: any,
     constants: (shape) => constants(shape, { WG: ROW_WG }),
     grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2 / ROW_WG), 1, use.tokens(load)],
-  })
-  const row4 = kernel<MatmulShape>({
-    ...common('row4', row4Wgsl),
-    suits: (device) => device.software,
+  }
+  const row4: MatmulKernel = {
+    ...common('row4', 4, row4Wgsl),
+    suits: any,
     constants: (shape) => constants(shape, { WG: ROW_WG }),
     grid: ({ pairs }, load): Grid => [Math.ceil(pairs / ROW_WG), 1, Math.ceil(use.tokens(load) / 4)],
-  })
-  const cooperative = (reduce: 'subgroup' | 'workgroup') => kernel<MatmulShape>({
-    ...common(`cooperative-${reduce}`, `${reduce === 'subgroup' ? reduceSubgroupWgsl : reduceWorkgroupWgsl}\n${cooperativeWgsl}`),
-    suits: cooperates(reduce === 'subgroup'),
-    constants: (shape) => constants(shape, { WG: COOPERATIVE_WG }),
-    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2), 1, use.tokens(load)],
-  })
-  const cooperative4 = (reduce: 'subgroup' | 'workgroup') => kernel<MatmulShape>({
-    ...common(`cooperative4-${reduce}`, `${reduce === 'subgroup' ? reduceSubgroupWgsl : reduceWorkgroupWgsl}\n${cooperative4Wgsl}`),
-    suits: cooperates(reduce === 'subgroup'),
-    constants: (shape) => constants(shape, { WG: COOPERATIVE_WG }),
-    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2), 1, Math.ceil(use.tokens(load) / 4)],
-  })
-  const tileGrid = (side: number, pairs: number, tokens: number): [number, number, number] =>
-    [Math.ceil(pairs / (2 * side)), 1, Math.ceil(tokens / (4 * side))]
-  const tile = (side: 8 | 16) => kernel<MatmulShape>({
-    ...common(`tile${4 * side}`, tileWgsl),
-    suits: graphics,
-    constants: (shape) => constants(shape, { SIDE: side }),
-    grid: ({ pairs }, load): Grid => tileGrid(side, pairs, use.tokens(load)),
-  })
-  const busy = ({ pairs }: MatmulShape, tokens: number): boolean => {
-    const [x, , z] = tileGrid(16, pairs, tokens)
-    return x * z >= BUSY_TILES
   }
-  const one = (_: MatmulShape, tokens: number): boolean => tokens === 1
-  const few = (_: MatmulShape, tokens: number): boolean => tokens <= COOPERATIVE_TOKENS
-  const any = (): boolean => true
+  const cooperative = (together: number, reduce: 'subgroup' | 'workgroup', width: number): MatmulKernel => ({
+    ...common(`cooperative${together}-${reduce}-${width}`, together, `${reduce === 'subgroup' ? reduceSubgroupWgsl : reduceWorkgroupWgsl}\nconst TOKENS = ${together}u;\n${cooperativeWgsl}`),
+    suits: (device) => reduce === 'workgroup' || device.subgroups,
+    constants: (shape) => constants(shape, { WG: width }),
+    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2), 1, Math.ceil(use.tokens(load) / together)],
+  })
+  const tile = (side: 8 | 16): MatmulKernel => ({
+    ...common(`tile${4 * side}`, 4 * side, tileWgsl),
+    suits: any,
+    constants: (shape) => constants(shape, { SIDE: side }),
+    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / (2 * side)), 1, Math.ceil(use.tokens(load) / (4 * side))],
+  })
   return [
-    { ...row, takes: one },
-    { ...row4, takes: any },
-    { ...cooperative('subgroup'), takes: one },
-    { ...cooperative('workgroup'), takes: one },
-    { ...cooperative4('subgroup'), takes: few },
-    { ...cooperative4('workgroup'), takes: few },
-    { ...tile(16), takes: busy },
-    { ...tile(8), takes: any },
+    row, row4,
+    ...(['subgroup', 'workgroup'] as const).flatMap((reduce) => TOGETHER.flatMap((together) => WIDTHS.map((width) => cooperative(together, reduce, width)))),
+    tile(16), tile(8),
   ]
 }

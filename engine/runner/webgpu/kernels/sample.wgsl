@@ -8,9 +8,11 @@ override WG: u32 = 256;
 override VOCAB: u32;
 override STRIDE: u32;
 
+const NOWHERE = 0xffffffffu;
+
 struct Sample {
   logit: u32, // row of logits
-  held: u32, // where the token is kept for its request
+  held: u32, // where the token is kept for its request, or NOWHERE
   position: u32, // of the token being drawn
   seed: u32,
   temperature: f32,
@@ -86,7 +88,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
 }
 
 fn keep(s: Sample, id: u32) {
-  held[s.held] = i32(id);
+  if (s.held != NOWHERE) { held[s.held] = i32(id); }
   tokens[s.out] = i32(id);
 }
 
