@@ -120,7 +120,7 @@ export interface RunnerLimits {
 export interface RunnerOptions {
   /** KV blocks to set aside (default 1024 = 16,384 positions). */
   blocks?: number
-  /** Sequences in one step at most (default 16; wasm 64). */
+  /** Sequences in one step at most (default 64; reference 16). */
   sequences?: number
   /** Tokens in one step at most (default 512). */
   tokens?: number

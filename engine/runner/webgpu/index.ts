@@ -108,7 +108,7 @@ export class WebGpuRunner implements Runner {
     if (profiling && !opened.timestamps) throw new RunnerError('Profiling needs timestamps, which this graphics card does not offer.', 'unsupported')
     const limits: RunnerLimits = {
       blocks: options.blocks ?? 1024,
-      sequences: options.sequences ?? 16,
+      sequences: options.sequences ?? 64,
       tokens: options.tokens ?? 512,
       chain: profiling ? 1 : CHAIN,
     }
