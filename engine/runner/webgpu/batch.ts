@@ -1,4 +1,3 @@
-import type { ModelConfig } from '../../model/config'
 import { BLOCK_SIZE, RunnerError, type RunnerLimits, type SequenceChunk, type StepBatch } from '../runner'
 import { type Load, STEP_SLOT } from './kernel'
 import { DEFAULT_SPLIT, TILE_ROWS } from './kernels/attention'
