@@ -40,7 +40,7 @@ function kernels(): Plugin {
   }
 }
 
-/** Models keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
+/** Models and recorded machines keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
 function models(): Plugin {
   let outDir: string | undefined
   return {
@@ -48,8 +48,10 @@ function models(): Plugin {
     apply: (_config, { command, isSsrBuild }) => command === 'build' && !isSsrBuild,
     configResolved: (config) => void (outDir = resolve(config.root, config.build.outDir)),
     writeBundle() {
-      const from = join(root, 'assets/models')
-      if (outDir && existsSync(from)) cpSync(from, join(outDir, 'assets/models'), { recursive: true })
+      for (const folder of ['assets/models', 'assets/profiles']) {
+        const from = join(root, folder)
+        if (outDir && existsSync(from)) cpSync(from, join(outDir, folder), { recursive: true })
+      }
     },
   }
 }

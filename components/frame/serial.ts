@@ -9,6 +9,8 @@ export function serialize(engine: Engine): Engine {
   return {
     open: (options, onProgress, onChange) => engine.open(options, onProgress, onChange),
     serve(workload, options) {
+      // Virtual time disturbs nobody.
+      if (options?.on) return engine.serve(workload, options)
       const turn = last.then(() => {
         options?.signal?.throwIfAborted()
         return engine.serve(workload, options)
@@ -16,6 +18,16 @@ export function serialize(engine: Engine): Engine {
       last = turn.catch(() => undefined)
       return turn
     },
+    machine(model, options) {
+      const turn = last.then(() => {
+        options?.signal?.throwIfAborted()
+        return engine.machine(model, options)
+      })
+      last = turn.catch(() => undefined)
+      return turn
+    },
+    simulate: (request, options) => engine.simulate(request, options),
+    curve: (request, options) => engine.curve(request, options),
     close: () => engine.close(),
   }
 }

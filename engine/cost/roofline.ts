@@ -1,6 +1,7 @@
 import { hardware, type Hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
 import type { StepCost, Work } from '../serving/step-cost'
+import type { Roofs } from '../trace/trace'
 
 export interface RooflineOptions {
   hardware: string
@@ -17,14 +18,15 @@ export interface RooflineOptions {
   overheadMs?: number
 }
 
-const WEIGHT_BYTES = { f32: 4, bf16: 2, f16: 2, fp8: 1, int8: 1, int4: 0.5 } as const
+/** Bytes a weight. */
+export const WEIGHT_BYTES = { f32: 4, bf16: 2, f16: 2, fp8: 1, int8: 1, int4: 0.5 } as const
 
 /**
  * t = max(FLOPs / (peak · MFU), bytes / (bandwidth · MBU)) + overhead (Williams et al. 2009; REFERENCE
  * §2). Tensor parallelism divides work and bytes; its all-reduces are not in the formula, so at small
  * batches it flatters many devices.
  */
-export function roofline(options: RooflineOptions): StepCost & { hardware: Hardware; model: ModelSpec } {
+export function roofline(options: RooflineOptions): StepCost & { hardware: Hardware; model: ModelSpec; roofs: Roofs } {
   const h = hardware(options.hardware)
   const m = modelSpec(options.model)
   const { tensorParallel = 1, dtype = 'bf16', mfu = 0.6, mbu = 0.8, overheadMs = 1 } = options
@@ -51,6 +53,7 @@ export function roofline(options: RooflineOptions): StepCost & { hardware: Hardw
   return {
     hardware: h,
     model: m,
+    roofs: { flopsPerSecond: flopsPerMs * 1000, read: [{ bytes: h.memoryBytes * tensorParallel, bytesPerSecond: bytesPerMs * 1000 }], overheadMs },
     provenance: { how: 'modelled', hardware: `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}`, model: m.label },
     step(n, s, p, pc) {
       if (n + p === 0) return 0

@@ -1,5 +1,6 @@
 import type { DeviceInfo } from '../trace/provenance'
 import type { ModelConfig } from '../model/config'
+import type { Share, Work } from '../model/work'
 
 /** Positions a KV block holds. Fixed: kernels are written for it. */
 export const BLOCK_SIZE = 16
@@ -100,6 +101,8 @@ export interface Runner {
   /** Bytes per stored weight and per stored key or value (default 4 and 4). */
   readonly widths?: { weight: number; kv: number }
   run(batch: StepBatch): StepResult | Promise<StepResult>
+  /** FLOPs and bytes of a step, where they are not those of a model of this `config`. */
+  work?(shares: readonly Share[]): Work
   /** The request is over: its last token and other on-device state can go. Its blocks are the allocator's affair. */
   release?(request: number): void
   /** Releases device memory; the runner cannot be used afterwards. */

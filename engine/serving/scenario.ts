@@ -61,6 +61,11 @@ export interface StepsSpec {
   file: string | null
 }
 
+type Partially<T> = T extends readonly (infer E)[] ? readonly Partially<E>[] : T extends object ? { [K in keyof T]?: Partially<T[K]> } : T
+
+/** A scenario as it is written: keys left out take their defaults. */
+export type ScenarioJson = Partially<Omit<Scenario, 'given'>>
+
 /** A scenario that cannot be understood; the message begins with the path of the key. */
 export class ScenarioError extends Error {
   override name = 'ScenarioError'

@@ -79,21 +79,24 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
     while (next < coming.length || !scheduler.idle) {
       signal?.throwIfAborted()
       const arrived: Event[] = []
+      // One reading of the clock decides who is there and is when the step begins: whoever comes in between is in the next.
+      const moment = clock.now()
       // Compared on the clock's own scale: a difference of large times may round to just below queuedAt.
-      for (; next < coming.length && origin + coming[next]!.queuedAt <= clock.now(); next++) enter(coming[next]!, arrived)
+      for (; next < coming.length && origin + coming[next]!.queuedAt <= moment; next++) enter(coming[next]!, arrived)
       if (arrived.length) emit({ events: arrived, steps: [] })
 
       speculation?.want(scheduler.running)
       // Arrivals to come break the chain: whoever comes during it would wait for all of it.
       const batch = scheduler.next(next < coming.length || speculation || options.wantExperts ? 1 : runner.limits.chain)
-      const lost = preempted.map((request): Event => ({ t: now(), request, kind: 'preempted', reason: 'recompute' }))
+      const lost = preempted.map((request): Event => ({ t: moment - origin, request, kind: 'preempted', reason: 'recompute' }))
       preempted = []
       if (batch) {
         const drafts = await speculation?.draft(batch.grants)
         const drafted = speculation?.take()
         if (drafted?.steps.length || drafted?.events.length) emit(drafted)
         const run = stepBatch(batch, drafts)
-        const start = now()
+        // Drafting has taken its time by now; otherwise deciding is part of the step.
+        const start = speculation ? now() : moment - origin
         const result = await runner.run(run)
         const end = now()
         const outputs = sampledBy(batch, run, result, drafts)

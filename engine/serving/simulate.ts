@@ -23,6 +23,8 @@ export interface ScenarioFiles {
 
 export interface SimulateOptions {
   files?: ScenarioFiles
+  /** What a step takes, in place of what the scenario's `steps` say. */
+  cost?: StepCost
   /** Keep a Trace of every so-many-th request (1: of all). Steps are kept when all requests are. */
   traceEvery?: number
   /** One step at a time instead of runs of like steps: the same results, slower. */
@@ -143,7 +145,7 @@ export class Simulation {
     this.tpot = new Distribution(measured)
     this.e2e = new Distribution(measured)
     this.everyone = options.traceEvery === 1
-    const cost = s.steps ? stepCost(s.steps, options.files) : undefined
+    const cost = s.steps ? (options.cost ?? stepCost(s.steps, options.files)) : undefined
     if (options.traceEvery) {
       const costs: Provenance = cost?.provenance ?? { how: 'published', source: 'queueing model', conditions: `${s.service!.kind} service` }
       this.trace = { provenance: { how: 'simulated', costs, seed: s.seed }, requests: [], events: [], steps: [] }

@@ -32,6 +32,12 @@ export function batchMeans(values: ArrayLike<number>): Estimate {
   return { mean, interval: [mean - half, mean + half] }
 }
 
+/** Half the width of an interval against its value; Infinity where the interval is unknown. */
+export function relativeWidth(value: number, [low, high]: readonly [number, number]): number {
+  const half = (high - low) / 2
+  return Number.isNaN(half) ? Infinity : half === 0 ? 0 : value > 0 ? half / value : Infinity
+}
+
 /**
  * 97.5 % point of Student's t (Hill 1970, algorithm 396, the Cornish–Fisher part): within 0.001 of the
  * tables from 6 degrees of freedom on.

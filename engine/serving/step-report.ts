@@ -6,6 +6,7 @@ import type { Milliseconds, Step } from '../trace/trace'
 export function stepsOf(runner: Runner, batch: StepBatch, result: StepResult, start: Milliseconds, end: Milliseconds, kvBlocks: number, role?: Step['role']): Step[] {
   const count = batch.steps ?? 1
   const widths = runner.widths ?? { weight: 4, kv: 4 }
+  const workOf = (some: readonly Share[]) => runner.work?.(some) ?? work(runner.config, some, widths)
   const steps: Step[] = []
   let from = start
   for (let s = 0; s < count; s++) {
@@ -15,12 +16,12 @@ export function stepsOf(runner: Runner, batch: StepBatch, result: StepResult, st
       context: c.start + s,
       sampledRows: c.sampleRows || batch.allRows ? c.tokens.length : c.sample ? 1 : 0,
     }))
-    const all = work(runner.config, shares, widths)
+    const all = workOf(shares)
     steps.push({
       start: from,
       duration: to - from,
       batch: shares.map((share, i) => {
-        const solo = work(runner.config, [share], widths)
+        const solo = workOf([share])
         const { request } = batch.chunks[i]!
         return { request, tokens: share.tokens, context: share.context, sampled: share.sampledRows > 0, soloFlops: solo.flops, soloBytes: solo.bytes }
       }),

@@ -2,6 +2,7 @@ import { createRunner, type EngineRunner } from '../runner/create'
 import type { RoofProbe } from '../runner/probe'
 import type { HostEnvironment } from './host'
 import { indexedDbStore } from './store'
+import { yieldThread } from './yield'
 
 /** Where assets/models lies, from a page at `base`. */
 export function browserEnvironment(base: string): HostEnvironment {
@@ -32,14 +33,4 @@ export async function createProbe(kind: EngineRunner): Promise<RoofProbe> {
     case 'wasm': return (await import('../runner/wasm/roofs')).createWasmProbe()
     case 'reference': return (await import('../runner/reference/roofs')).createReferenceProbe()
   }
-}
-
-const channel = new MessageChannel()
-
-/** One turn of the event loop; unlike setTimeout it is not clamped to 4 ms. */
-function yieldThread(): Promise<void> {
-  return new Promise((resolve) => {
-    channel.port1.onmessage = () => resolve()
-    channel.port2.postMessage(null)
-  })
 }

@@ -37,7 +37,7 @@ const TEXT_MODEL: Record<EngineRunner, string> = { webgpu: 'tales-5m', wasm: 'ta
  */
 export async function calibrate(environment: MeasureEnvironment, options: CalibrateOptions): Promise<{ calibration: Calibration; kind: EngineRunner; notice?: string }> {
   const { wanted, store, onProgress } = options
-  const key = ['v1', wanted, environment.cores, environment.isolated, options.slow].join(' ')
+  const key = calibrationKey(environment, options)
   const kept = options.recalibrate ? undefined : await store.get(key)
   const calibration = kept ?? (await measure(environment, options))
   if (!kept) await store.set(key, calibration)
@@ -50,6 +50,11 @@ export async function calibrate(environment: MeasureEnvironment, options: Calibr
     kind,
     notice: refused ? `${calibration.unavailable[wanted] ?? `${wanted} does not work here.`} Running on ${kind} instead.` : undefined,
   }
+}
+
+/** Name that a calibration is kept under. */
+export function calibrationKey({ cores, isolated }: MeasureEnvironment, { wanted, slow }: Pick<CalibrateOptions, 'wanted' | 'slow'>): string {
+  return ['v1', wanted, cores, isolated, slow].join(' ')
 }
 
 /** The roofs a runner's steps are judged against, measured through that runner. */

@@ -1,13 +1,17 @@
 import * as Comlink from 'comlink'
 import { append } from '../trace/phases'
 import type { Trace } from '../trace/trace'
-import { EngineError, type Engine, type EngineInfo, type TraceHeader, type TraceUpdate } from './protocol'
-import type { Outcome, WorkerApi } from './worker'
+import { aborted, settle, type Outcome } from './outcome'
+import { EngineError, type Engine, type EngineInfo, type Machine, type TraceHeader, type TraceUpdate } from './protocol'
+import { createSimulator } from './simulator-client'
+import { Texts } from './texts'
+import type { WorkerApi } from './worker'
 
 export interface ClientOptions {
   /** Address that assets/models is found from (default: this page's). */
   base?: string
   startWorker?: () => Worker
+  startSimulator?: () => Worker
   /** A worker that has not answered for this long, real ms, is taken for dead (default 20,000). */
   silenceMs?: number
 }
@@ -16,7 +20,7 @@ export interface ClientOptions {
  * The engine in its worker. A worker that dies takes its runs with it: they reject with
  * EngineError('worker-crashed'), and the next `open` starts a new one.
  */
-export function createEngine({ base = globalThis.location.href, startWorker = defaultWorker, silenceMs = 20_000 }: ClientOptions = {}): Engine {
+export function createEngine({ base = globalThis.location.href, startWorker = defaultWorker, startSimulator, silenceMs = 20_000 }: ClientOptions = {}): Engine {
   const pingEveryMs = silenceMs / 5
   let worker: Worker | undefined
   let remote: Comlink.Remote<WorkerApi> | undefined
@@ -24,6 +28,10 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
   let runs = 0
   /** Why there is no worker any more, for whoever asks next. */
   let crash: EngineError | undefined
+  const simulator = createSimulator(startSimulator)
+  const texts = new Texts()
+  /** Live runs under way. */
+  let live = 0
 
   return {
     async open(options, onProgress = () => {}, onChange = () => {}): Promise<EngineInfo> {
@@ -38,11 +46,12 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
       }
     },
 
-    async serve(workload, { signal, onUpdate } = {}) {
-      signal?.throwIfAborted()
-      if (!remote) throw crash ?? new EngineError('The engine was asked for a run before it was opened.', 'internal')
-      const api = remote
-      const id = ++runs
+    async serve(workload, { signal, onUpdate, on } = {}) {
+      if (on) {
+        const trace = await simulator.serve(workload, on, texts.of(workload), signal)
+        onUpdate?.(trace, trace)
+        return trace
+      }
       let trace: Trace | undefined
       const listen = (part: TraceHeader | TraceUpdate) => {
         if (signal?.aborted) return
@@ -52,21 +61,39 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
           onUpdate?.(part, trace)
         }
       }
-      const abort = () => void api.abort(id)
-      signal?.addEventListener('abort', abort)
-      const heart = watch(api)
-      try {
-        const run = api.run(id, workload, Comlink.proxy(listen)) as Promise<Outcome<void>>
-        settle(await Promise.race([run, failed, heart.stopped, aborted(signal)]))
-        signal?.throwIfAborted()
-        return trace!
-      } finally {
-        heart.end()
-        signal?.removeEventListener('abort', abort)
-      }
+      await onDevice(signal, (api, id) => api.run(id, workload, Comlink.proxy(listen)))
+      signal?.throwIfAborted()
+      texts.learn(workload, trace!)
+      return trace!
     },
 
-    close: stop,
+    machine: (model, { signal, onProgress = () => {} } = {}) => onDevice<Machine>(signal, (api, id) => api.machine(id, model, Comlink.proxy(onProgress))),
+    simulate: (request, options) => simulator.simulate(request, options),
+    curve: (request, options) => simulator.curve(request, options),
+
+    close() {
+      stop()
+      simulator.close()
+    },
+  }
+
+  /** A run of the device itself: simulations refine when it is over. */
+  async function onDevice<T>(signal: AbortSignal | undefined, call: (api: Comlink.Remote<WorkerApi>, id: number) => Promise<unknown>): Promise<T> {
+    signal?.throwIfAborted()
+    if (!remote) throw crash ?? new EngineError('The engine was asked for a run before it was opened.', 'internal')
+    const api = remote
+    const id = ++runs
+    const abort = () => void api.abort(id)
+    signal?.addEventListener('abort', abort)
+    const heart = watch(api)
+    if (live++ === 0) simulator.hold(true)
+    try {
+      return settle(await Promise.race([call(api, id) as Promise<Outcome<T>>, failed, heart.stopped, aborted(signal)]))
+    } finally {
+      if (--live === 0) simulator.hold(false)
+      heart.end()
+      signal?.removeEventListener('abort', abort)
+    }
   }
 
   function start(): void {
@@ -112,16 +139,6 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
     stopped.catch(() => {})
     return { stopped, end: () => clearInterval(timer) }
   }
-}
-
-function settle<T>(outcome: Outcome<T>): T {
-  if ('value' in outcome) return outcome.value
-  if ('aborted' in outcome) throw new DOMException('The run was cancelled.', 'AbortError')
-  throw new EngineError(outcome.error.message, outcome.error.code)
-}
-
-function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason), { once: true }))
 }
 
 function defaultWorker(): Worker {

@@ -1,4 +1,7 @@
-import { calibrate, measureRunnerRoofs, type MeasureEnvironment } from './calibration'
+import { calibrate, calibrationKey, measureRunnerRoofs, type MeasureEnvironment } from './calibration'
+import type { Machine } from '../cost/machine'
+import { fitSteps } from '../cost/step-fit'
+import { sweep } from '../measure/sweep'
 import { loadModel, type LoadedModel, type ReadFile } from '../model/load'
 import { ModelError } from '../model/config'
 import { pcg } from '../model/random'
@@ -13,7 +16,7 @@ import { serve, type ServeRequest } from '../serving/serve'
 import { WallClock, type Clock } from '../serving/clock'
 import { complete } from '../speculate/options'
 import type { RequestRecord } from '../trace/trace'
-import { EngineError, type Calibration, type EngineInfo, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
+import { EngineError, type Calibration, type EngineInfo, type MachineRequest, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
 import type { CalibrationStore } from './store'
 
 /** What differs between a browser's worker, Node and a test. */
@@ -43,6 +46,8 @@ export class EngineHost {
   private clock: Clock = new WallClock()
   private calibration?: Calibration
   private kind: EngineRunner = 'wasm'
+  /** Name that the calibration is kept under. */
+  private key = ''
   private notice?: string
   private onChange: (info: EngineInfo) => void = () => {}
   private current?: Loaded
@@ -64,6 +69,7 @@ export class EngineHost {
       text: (name) => this.load(name).then((l) => l.model), store: this.environment.store, onProgress,
     })
     this.calibration = calibration
+    this.key = calibrationKey(this.environment, { wanted, slow: options.slow })
     this.kind = kind
     this.notice = options.runner === 'recorded' ? `There is no recorded profile for this yet. Running live on ${kind} instead.` : notice
     return this.info()
@@ -80,6 +86,48 @@ export class EngineHost {
     const turn = this.queue.then(() => this.runNow(workload, options))
     this.queue = turn.catch(() => {})
     return turn
+  }
+
+  /**
+   * This device with a model, as simulations know it: its steps are timed when first asked for, in turn with
+   * runs, and kept with the calibration. Rejects as `run`.
+   */
+  machine(of: MachineRequest, { signal, onProgress = () => {} }: { signal?: AbortSignal; onProgress?: (p: Progress) => void } = {}): Promise<Machine> {
+    const turn = this.queue.then(async () => {
+      signal?.throwIfAborted()
+      try {
+        return await this.machineNow(of, onProgress, signal)
+      } catch (error) {
+        if (signal?.aborted && error === signal.reason) throw error
+        throw await this.explain(error)
+      }
+    })
+    this.queue = turn.catch(() => {})
+    return turn
+  }
+
+  private async machineNow(of: MachineRequest, onProgress: (p: Progress) => void, signal: AbortSignal | undefined): Promise<Machine> {
+    const workload: Workload = { ...(typeof of === 'string' ? { model: of } : of), requests: [] }
+    const { runner, model } = await this.runnerFor(workload)
+    const calibration = this.opened()
+    const key = keyOf(this.kind, model, workload)
+    let known = calibration.fits?.[key]
+    if (!known) {
+      const report = (done: number, doing: string) => onProgress({ done, doing })
+      known = { fit: fitSteps(await sweep(runner, this.clock, report, signal, () => this.environment.yieldThread())), at: new Date().toISOString() }
+      calibration.fits = { ...calibration.fits, [key]: known }
+      await this.environment.store.set(this.key, calibration)
+    }
+    return {
+      label: `${runner.device.name}, ${runner.device.model}`,
+      provenance: { how: 'measured', device: runner.device, at: known.at },
+      steps: { kind: 'affine', ...known.fit.steps },
+      limits: { sequences: runner.limits.sequences, tokens: runner.limits.tokens, blocks: runner.limits.blocks },
+      roofs: calibration.runners.find((r) => r.device.runner === this.kind)?.roofs ?? { flopsPerSecond: Infinity, read: [{ bytes: 1, bytesPerSecond: Infinity }] },
+      model: { config: runner.config, widths: runner.widths ?? { weight: 4, kv: 4 } },
+      resolution: calibration.resolution,
+      fit: known.fit,
+    }
   }
 
   close(): void {
@@ -160,14 +208,14 @@ export class EngineHost {
     this.onChange(this.info())
   }
 
-  private async runnerFor(workload: Workload): Promise<{ runner: Runner; loaded?: LoadedModel }> {
+  private async runnerFor(workload: Workload): Promise<{ runner: Runner; model: Model; loaded?: LoadedModel }> {
     const { loaded, model } = await this.modelFor(workload.model, workload)
     const key = keyOf(this.kind, model, workload)
     if (this.current?.key !== key) {
       this.dropRunner()
       this.current = { key, runner: await this.createRunner(model, workload) }
     }
-    return { runner: this.current.runner, loaded }
+    return { runner: this.current.runner, model, loaded }
   }
 
   /** The model's runner beside the current one that drafts for it, with as many KV blocks. */

@@ -2,6 +2,16 @@ import type { DeviceInfo, RunnerName } from '../trace/provenance'
 import type { Event, Milliseconds, RequestRecord, Roofs, Step, Trace } from '../trace/trace'
 import type { KvPrecision, Sampling, WeightPrecision } from '../runner/runner'
 import type { SpeculateOptions } from '../speculate/options'
+import type { Machine } from '../cost/machine'
+import type { StepFit } from '../cost/step-fit'
+import type { ScenarioJson } from '../serving/scenario'
+import type { SimulationResult } from '../serving/simulate'
+import type { Provenance } from '../trace/provenance'
+
+export type { Machine } from '../cost/machine'
+export type { StepFit } from '../cost/step-fit'
+export type { ScenarioJson } from '../serving/scenario'
+export type { SimulationResult, Spread } from '../serving/simulate'
 
 /** A request as the page asks for it. */
 export interface WorkloadRequest {
@@ -84,6 +94,8 @@ export interface Calibration {
   unavailable: Partial<Record<RunnerName, string>>
   /** Size of the timing model for the runner in use, parameters. */
   timingParameters: number
+  /** What steps take with a model on a runner, by "runner model", as far as somebody asked. */
+  fits?: Record<string, { fit: StepFit; at: string }>
   /** Model whose text this runner is quick enough for: 'tales-5m', or 'tales-0.3m' on the reference runner. */
   textModel: string
 }
@@ -121,6 +133,65 @@ export interface EngineInfo {
   notice?: string
 }
 
+/** A model, or a model and how it is held: what a machine is asked for with. */
+export type MachineRequest = string | Pick<Workload, 'model' | 'weights' | 'kv' | 'parameters'>
+
+/** A scenario to be served in virtual time. */
+export interface SimulateRequest {
+  /** As in a scenario file; keys left out take their defaults. */
+  scenario: ScenarioJson
+  /** Whose steps and limits; what the scenario's own `scheduler` says goes before its limits. Absent: the scenario has steps or a service itself. */
+  machine?: Machine
+  /** Rate as a share of what the machine sustains with such requests, in place of arrivals.rate. */
+  load?: number
+  /** Keep a Trace of every so-many-th request (1: of all, with its steps). */
+  traceEvery?: number
+}
+
+export interface Simulated {
+  summary: SimulationResult
+  provenance: Provenance
+  /** Once all is over, where one was asked for. */
+  trace?: Trace
+}
+
+/** One parameter over many values. */
+export interface CurveRequest extends Omit<SimulateRequest, 'traceEvery'> {
+  /** 'load' (rate as a share of what is sustained), or the path of a number in the scenario ('replicas'). */
+  vary: string
+  values: readonly number[]
+  /** The figure whose band is to become narrow (default ttft_ms). */
+  figure?: CurveFigure
+  /** Half the 95 % band of mean and p99 against their values, at most (default 0.1). */
+  within?: number
+}
+
+export type CurveFigure = 'wait_ms' | 'ttft_ms' | 'tpot_ms' | 'e2e_ms'
+
+export interface CurvePoint {
+  x: number
+  summary: SimulationResult
+  figure: CurveFigure
+  /** Requests measured so far. */
+  requests: number
+  /** Half the wider of the two bands against its value. */
+  width: number
+  /** False where more comes than can be served: the figures then grow with the length of the run. */
+  stable: boolean
+  /** Nothing more is to come of this point. */
+  settled: boolean
+}
+
+export interface Curve {
+  /** In the order of the values. */
+  points: CurvePoint[]
+  /** Requests per second that are sustained, where a load was asked for. */
+  capacity?: number
+  provenance: Provenance
+  /** All points are. */
+  settled: boolean
+}
+
 /** What a Trace says besides what happened; known before the first step. */
 export type TraceHeader = Omit<Trace, 'requests' | 'events' | 'steps'>
 
@@ -134,8 +205,21 @@ export interface Engine {
   /**
    * Runs a workload and resolves with its whole Trace. Updates arrive at most once a frame.
    * Aborting stops at the next step; the promise then rejects with the signal's reason.
+   * With `on` it is served in virtual time by the step costs of that machine: the same scheduler, at once.
    */
-  serve(workload: Workload, options?: { signal?: AbortSignal; onUpdate?: (update: TraceUpdate, soFar: Trace) => void }): Promise<Trace>
+  serve(workload: Workload, options?: { signal?: AbortSignal; onUpdate?: (update: TraceUpdate, soFar: Trace) => void; on?: Machine }): Promise<Trace>
+  /**
+   * This machine with a model ('tales-5m', 'timing'), as simulations know it: its step costs are measured
+   * when first asked for (some seconds, after live runs under way) and kept with the calibration.
+   */
+  machine(of: MachineRequest, options?: { signal?: AbortSignal; onProgress?: (p: Progress) => void }): Promise<Machine>
+  /** Serves a scenario in virtual time. Does not wait for live runs. Aborting rejects with the signal's reason within a frame. */
+  simulate(request: SimulateRequest, options?: { signal?: AbortSignal; onUpdate?: (soFar: Simulated) => void }): Promise<Simulated>
+  /**
+   * A figure over many values of one parameter: all points roughly within a third of a second, then ever
+   * more sure; resolves once every band is narrow. Aborting as `simulate`.
+   */
+  curve(request: CurveRequest, options?: { signal?: AbortSignal; onUpdate?: (soFar: Curve) => void }): Promise<Curve>
   close(): void
 }
 
@@ -143,7 +227,7 @@ export interface Engine {
 export class EngineError extends Error {
   constructor(
     message: string,
-    readonly code: 'no-runner' | 'model' | 'prompt' | 'out-of-memory' | 'device-lost' | 'worker-crashed' | 'internal',
+    readonly code: 'no-runner' | 'model' | 'prompt' | 'scenario' | 'out-of-memory' | 'device-lost' | 'worker-crashed' | 'internal',
     options?: ErrorOptions,
   ) {
     super(message, options)

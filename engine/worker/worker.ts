@@ -1,18 +1,19 @@
 import * as Comlink from 'comlink'
 import { browserEnvironment } from './browser'
 import { EngineHost } from './host'
-import { EngineError, type EngineInfo, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
+import { outcome, type Outcome } from './outcome'
+import { EngineError, type EngineInfo, type Machine, type MachineRequest, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
 
-/** What crosses the wall: errors as data (Comlink drops their code), aborts by run number. */
+/** What crosses the wall; runs are aborted by number. */
 export interface WorkerApi {
   open(base: string, options: OpenOptions, onProgress: (p: Progress) => void, onChange: (info: EngineInfo) => void): Promise<Outcome<EngineInfo>>
   /** One listener for header and updates: messages of one port keep their order, those of two need not. */
   run(id: number, workload: Workload, listen: (part: TraceHeader | TraceUpdate) => void): Promise<Outcome<void>>
+  /** What this device's steps take with a model: from an earlier visit, or from a sweep now. */
+  machine(id: number, of: MachineRequest, onProgress: (p: Progress) => void): Promise<Outcome<Machine>>
   abort(id: number): void
   ping(): void
 }
-
-export type Outcome<T> = { value: T } | { error: { message: string; code: EngineError['code'] } } | { aborted: true }
 
 let host: EngineHost | undefined
 const runs = new Map<number, AbortController>()
@@ -23,6 +24,18 @@ const api: WorkerApi = {
       host?.close()
       host = new EngineHost(browserEnvironment(base))
       return host.open(options, onProgress, onChange)
+    })
+  },
+  machine(id, of, onProgress) {
+    const controller = new AbortController()
+    runs.set(id, controller)
+    return outcome(async () => {
+      try {
+        if (!host) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
+        return await host.machine(of, { signal: controller.signal, onProgress })
+      } finally {
+        runs.delete(id)
+      }
     })
   },
   run(id, workload, listen) {
@@ -45,16 +58,6 @@ const api: WorkerApi = {
     runs.get(id)?.abort()
   },
   ping() {},
-}
-
-async function outcome<T>(run: () => Promise<T>): Promise<Outcome<T>> {
-  try {
-    return { value: await run() }
-  } catch (error) {
-    if (error instanceof DOMException && error.name === 'AbortError') return { aborted: true }
-    const code = error instanceof EngineError ? error.code : 'internal'
-    return { error: { message: error instanceof Error ? error.message : String(error), code } }
-  }
 }
 
 Comlink.expose(api)

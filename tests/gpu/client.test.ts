@@ -48,6 +48,47 @@ describe.skipIf(!there)('the engine in its worker', () => {
     expect(perRequest(await client.serve(story)).length).toBe(1)
   })
 
+  test('steps are timed once, fitted, and kept with the calibration', async () => {
+    const client = start()
+    await client.open({ runner: 'wasm', slow: 1 })
+    const doing: string[] = []
+    const machine = await client.machine('tales-5m', { onProgress: (p) => doing.push(p.doing) })
+    expect(doing.length).toBeGreaterThan(10)
+    expect(machine.provenance).toMatchObject({ how: 'measured', device: { model: 'tales-5m', runner: 'wasm' } })
+    expect(machine.fit!.samples.filter((s) => s.held).length).toBeGreaterThan(3)
+    expect(machine.steps).toMatchObject({ kind: 'affine' })
+    // The next visitor of this device asks for nothing.
+    const next = start()
+    await next.open({ runner: 'wasm', slow: 1 })
+    const again: string[] = []
+    expect((await next.machine('tales-5m', { onProgress: (p) => again.push(p.doing) })).fit).toEqual(machine.fit)
+    expect(again).toEqual([])
+  })
+
+  test('simulations do not wait behind a live run, and a machine in virtual time borrows the text of the live one', async () => {
+    const client = start()
+    await client.open({ runner: 'wasm', slow: 1 })
+    const machine = await client.machine('tales-5m')
+    await client.serve(story)
+    let over = false
+    const long = client.serve({ ...story, requests: [{ prompt: 'Once', maxTokens: 3000, ignoreEos: true }] }).finally(() => (over = true))
+    const first = new AbortController()
+    const points = await new Promise<number[]>((resolve, reject) => {
+      client.curve({ scenario: { output: { mean: 16 }, input: { mean: 32 } }, machine, vary: 'load', values: [0.3, 0.6, 0.9] }, { signal: first.signal, onUpdate: (c) => resolve(c.points.map((p) => p.summary.ttft_ms!.p99)) }).catch(reject)
+    })
+    first.abort()
+    expect(over).toBe(false)
+    expect(points).toEqual([...points].sort((a, b) => a - b))
+    const { summary, provenance } = await client.simulate({ scenario: { requests: 500, output: { mean: 16 } }, machine, load: 0.5 })
+    expect(summary.completed).toBe(500)
+    expect(provenance).toMatchObject({ how: 'simulated', costs: { how: 'measured' } })
+    const virtual = await client.serve(story, { on: machine })
+    expect(over).toBe(false)
+    expect(virtual.events.filter((e) => e.kind === 'token').every((e) => e.text !== undefined)).toBe(true)
+    await expect(client.simulate({ scenario: { requests: -1 }, machine })).rejects.toMatchObject({ code: 'scenario', message: expect.stringContaining('requests') as string })
+    await long
+  })
+
   test('a run asked for before opening is refused in words', async () => {
     await expect(start().serve(story)).rejects.toMatchObject({ code: 'internal', message: expect.stringContaining('before it was opened') as string })
   })

@@ -5,7 +5,10 @@ import { serve, type ServeRequest } from '$engine/serving/serve'
 import type { DeviceInfo } from '$engine/trace/provenance'
 import { append } from '$engine/trace/phases'
 import type { Roofs, Trace } from '$engine/trace/trace'
+import type { Machine } from '$engine/cost/machine'
 import type { Engine, EngineInfo, Progress, Workload } from '$engine/worker/protocol'
+import { Simulator } from '$engine/worker/simulator'
+import { serveVirtually } from '$engine/worker/virtual'
 
 /** What a step takes on the machine that the fake plays: base + tokens × each. */
 export interface FakeCosts {
@@ -62,7 +65,30 @@ export class FakeEngine implements Engine {
     })
   }
 
-  async serve(workload: Workload, { signal, onUpdate }: Parameters<Engine['serve']>[1] = {}): Promise<Trace> {
+  /** What this fake is, as the simulator sees it: the same costs. */
+  machine(model: string): Promise<Machine> {
+    const { baseMs, perTokenMs } = this.costs
+    return Promise.resolve({
+      label: 'fake machine',
+      provenance: { how: 'measured', device: { ...this.device, model }, at: '2026-01-01T00:00:00.000Z' },
+      steps: { kind: 'affine', base_ms: baseMs, per_sequence_ms: perTokenMs, per_context_token_ms: 0, per_prefill_token_ms: perTokenMs, per_prefill_token_context_ms: 0 },
+      limits: { sequences: 16, tokens: 512, blocks: 1024 },
+      roofs: this.roofs,
+      model: { config: CONFIG, widths: { weight: 4, kv: 4 } },
+      resolution: 0.005,
+    })
+  }
+
+  private readonly simulator = new Simulator({ yieldThread: () => new Promise((resolve) => setImmediate(resolve)) })
+  simulate: Engine['simulate'] = (request, options) => this.simulator.simulate(request, options)
+  curve: Engine['curve'] = (request, options) => this.simulator.curve(request, options)
+
+  async serve(workload: Workload, { signal, onUpdate, on }: Parameters<Engine['serve']>[1] = {}): Promise<Trace> {
+    if (on) {
+      const trace = await serveVirtually(workload, on, { signal })
+      onUpdate?.(trace, trace)
+      return trace
+    }
     this.served++
     this.options.onServe?.(workload, this.served)
     const trace: Trace = {

@@ -4,12 +4,14 @@ import { EngineError, type Engine, type EngineInfo } from '$engine/worker/protoc
 
 const info = { device: { name: 'test', runner: 'wasm', model: 'tales-5m' } } as EngineInfo
 
+const notAsked = () => Promise.reject(new Error('not asked here'))
+
 /** Engines that open at once; counts how many were made and closed. */
 function factory() {
   const made = { count: 0, closed: 0 }
   const create = (): Engine => {
     made.count++
-    return { open: () => Promise.resolve(info), serve: () => Promise.reject(new Error('not asked here')), close: () => void made.closed++ }
+    return { open: () => Promise.resolve(info), serve: notAsked, machine: notAsked, simulate: notAsked, curve: notAsked, close: () => void made.closed++ }
   }
   return { made, create }
 }

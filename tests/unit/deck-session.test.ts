@@ -131,10 +131,13 @@ test('a failure is shown, and another try runs again', async () => {
   expect(manual.runs).toHaveLength(2)
 })
 
+const virtual = (fake: FakeEngine) => ({ machine: (model: string) => fake.machine(model), simulate: fake.simulate, curve: fake.curve })
+
 test('one workload at a time: the second begins when the first has ended, and one aborted in line never begins', async () => {
   const fake = new FakeEngine()
   const order: string[] = []
   const engine = serialize({
+    ...virtual(fake),
     open: () => fake.open({}),
     close() {},
     async serve(workload) {
@@ -160,6 +163,7 @@ test('a run that fails does not block the next one', async () => {
   let count = 0
   const fake = new FakeEngine()
   const engine = serialize({
+    ...virtual(fake),
     open: () => fake.open({}),
     close() {},
     serve: () => (count++ === 0 ? Promise.reject(new Error('first')) : Promise.resolve({} as Trace)),
