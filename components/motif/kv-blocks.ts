@@ -68,7 +68,7 @@ export function poolAt(trace: Trace, at: number, { total = trace.kvBlocksTotal, 
 
   const happened: ({ t: number; event: Event } | { t: number; step: Trace['steps'][number] })[] = [
     ...trace.events.filter((e) => e.t <= at).map((event) => ({ t: event.t, event })),
-    ...trace.steps.filter((s) => s.start <= at).map((step) => ({ t: step.start, step })),
+    ...trace.steps.filter((s) => s.start <= at && s.role !== 'draft').map((step) => ({ t: step.start, step })),
   ].sort((a, b) => a.t - b.t)
   let heldByTrace = 0
   for (const h of happened) {

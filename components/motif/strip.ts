@@ -45,23 +45,40 @@ export function stripAt(trace: Trace, request: number, at: number, { head = 6, t
   let cached = 0
   let computed = 0
   let finished = false
-  const output: { key: string; text: string | null }[] = []
+  const output: { key: string; text: string | null; kind: 'decode' | 'accepted' }[] = []
+  // Drafts since the last verification; once it has come, those that fell through stay until the next ones.
+  let drafts: { text: string | null; kind: 'draft' | 'rejected' }[] = []
+  let verified = true
+  let toCome = 0
   for (const e of trace.events) {
     if (e.request !== request || e.t > at) continue
     if (e.kind === 'cached') cached = computed = e.count ?? 0
     else if (e.kind === 'prefill') computed += e.count ?? 0
     // The blocks are gone and will be computed again; the tokens that were seen stay seen.
     else if (e.kind === 'preempted' && e.reason !== 'swap') cached = computed = 0
-    else if (e.kind === 'token') output.push({ key: `o${output.length}`, text: record.timingOnly ? null : (e.text ?? null) })
+    else if (e.kind === 'draft') {
+      if (verified) drafts = []
+      verified = false
+      for (let i = 0; i < (e.count ?? 1); i++) drafts.push({ text: record.timingOnly ? null : (e.text ?? null), kind: 'draft' })
+    } else if (e.kind === 'verify') {
+      const kept = new Set(e.path ?? Array.from({ length: e.count ?? 0 }, (_, i) => i))
+      drafts = drafts.flatMap((d, i) => (kept.has(i) ? [] : [{ ...d, kind: 'rejected' as const }]))
+      verified = true
+      // The accepted ones follow as tokens, and one more of the target model's own.
+      toCome = kept.size
+    } else if (e.kind === 'token') {
+      output.push({ key: `o${output.length}`, text: record.timingOnly ? null : (e.text ?? null), kind: toCome-- > 0 ? 'accepted' : 'decode' })
+    }
     else if (e.kind === 'finished' || e.kind === 'failed' || e.kind === 'rejected') finished = true
   }
   computed = Math.min(computed, record.promptTokens)
 
-  const decoded = output.slice(-newest).map((o): Pill => ({ ...o, kind: 'decode', fresh: false }))
+  const decoded = output.slice(-newest).map((o): Pill => ({ ...o, fresh: false }))
   const last = decoded.at(-1)
   if (last && !finished) last.fresh = true
   // Once the window of outputs is full the prompt is out of sight.
-  const items = output.length > newest ? decoded : [...promptItems(record, cached, computed, head, tail), ...decoded]
+  const guessed = finished ? [] : drafts.map((d, i): Pill => ({ ...d, key: `d${output.length}.${i}`, fresh: false }))
+  const items = [...(output.length > newest ? [] : promptItems(record, cached, computed, head, tail)), ...decoded, ...guessed]
   return { items, prompt: record.promptTokens, computed, output: output.length, timingOnly: record.timingOnly ?? false }
 }
 

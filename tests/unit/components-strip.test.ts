@@ -33,6 +33,27 @@ const story = trace(
   ['One', ' two', ' three'],
 )
 
+test('drafts are outlined until they are verified; the accepted become tokens, the others fall', () => {
+  const spoken = trace(
+    [
+      { t: 0, kind: 'token', text: ' a' },
+      { t: 1, kind: 'draft', text: ' b' }, { t: 1, kind: 'draft', text: ' c' }, { t: 1, kind: 'draft', text: ' x' },
+      { t: 2, kind: 'verify', count: 2 }, { t: 2, kind: 'token', text: ' b' }, { t: 2, kind: 'token', text: ' c' }, { t: 2, kind: 'token', text: ' d' },
+      // A tree: two guesses for the same place, the second is taken.
+      { t: 3, kind: 'draft', text: ' y', parent: -1 }, { t: 3, kind: 'draft', text: ' e', parent: -1 },
+      { t: 4, kind: 'verify', count: 1, path: [1] }, { t: 4, kind: 'token', text: ' e' }, { t: 4, kind: 'token', text: ' f' },
+      { t: 5, kind: 'finished' },
+    ],
+    [],
+  )
+  const at = (t: number) => stripAt(spoken, 7, t)!.items.map((p) => ('kind' in p ? `${p.kind}${p.text}` : ''))
+  expect(at(1)).toEqual(['decode a', 'draft b', 'draft c', 'draft x'])
+  expect(at(2)).toEqual(['decode a', 'accepted b', 'accepted c', 'decode d', 'rejected x'])
+  expect(at(3).slice(4)).toEqual(['draft y', 'draft e'])
+  expect(at(4).slice(4)).toEqual(['accepted e', 'decode f', 'rejected y'])
+  expect(at(5).filter((p) => p.startsWith('rejected'))).toEqual([])
+})
+
 describe('token strip', () => {
   const read = (at: number) => stripAt(story, 7, at)!.items.map((p) => ('kind' in p ? `${p.kind}:${p.text}${p.fresh ? '*' : ''}` : `…${p.count}`))
 
