@@ -71,7 +71,7 @@ export default defineConfig({
   server: { watch: { ignored: ['**/dist/**', '**/.cache/**', '**/tests/e2e/results/**', '**/*.py', '**/*.pt'] } },
   build: {
     target: 'esnext',
-    rolldownOptions: { input: { index: join(root, 'index.html') }, checks: { bundlerTimings: false } },
+    rolldownOptions: { input: { index: join(root, 'index.html'), gallery: join(root, 'gallery/index.html') }, checks: { bundlerTimings: false } },
   },
   test: {
     projects: [

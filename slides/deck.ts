@@ -1,49 +1,26 @@
 import type { SlideEntry } from '$components/frame/slide'
-import Cover from './00_cover/Slide.svelte'
 import notes00 from './00_cover/notes.md?raw'
-import WhatMakesSlow from './01_what_makes_slow/Slide.svelte'
 import notes01 from './01_what_makes_slow/notes.md?raw'
-import LatencyMetrics from './02_latency_metrics/Slide.svelte'
 import notes02 from './02_latency_metrics/notes.md?raw'
-import LatencyBudget from './03_latency_budget/Slide.svelte'
 import notes03 from './03_latency_budget/notes.md?raw'
-import Tradeoffs from './04_tradeoffs/Slide.svelte'
 import notes04 from './04_tradeoffs/notes.md?raw'
-import LatencyComponents from './05_latency_components/Slide.svelte'
 import notes05 from './05_latency_components/notes.md?raw'
-import ModelSize from './06_model_size/Slide.svelte'
 import notes06 from './06_model_size/notes.md?raw'
-import OutputDominates from './07_output_dominates/Slide.svelte'
 import notes07 from './07_output_dominates/notes.md?raw'
-import ContextLengthKvGrowth from './08_context_length_kv_growth/Slide.svelte'
 import notes08 from './08_context_length_kv_growth/notes.md?raw'
-import CachedPrefix from './09_cached_prefix/Slide.svelte'
 import notes09 from './09_cached_prefix/notes.md?raw'
-import BatchSizeTradeoff from './10_batch_size_tradeoff/Slide.svelte'
 import notes10 from './10_batch_size_tradeoff/notes.md?raw'
-import HighwayCongestion from './11_highway_congestion/Slide.svelte'
 import notes11 from './11_highway_congestion/notes.md?raw'
-import GlobalRoutingVsQueue from './12_global_routing_vs_queue/Slide.svelte'
 import notes12 from './12_global_routing_vs_queue/notes.md?raw'
-import LongRequestsCost from './13_long_requests_cost/Slide.svelte'
 import notes13 from './13_long_requests_cost/notes.md?raw'
-import Speedups from './14_speedups/Slide.svelte'
 import notes14 from './14_speedups/notes.md?raw'
-import SmallerModels from './15_smaller_models/Slide.svelte'
 import notes15 from './15_smaller_models/notes.md?raw'
-import MoeSparsity from './16_moe_sparsity/Slide.svelte'
 import notes16 from './16_moe_sparsity/notes.md?raw'
-import ProxyModels from './17_proxy_models/Slide.svelte'
 import notes17 from './17_proxy_models/notes.md?raw'
-import Quantization from './18_quantization/Slide.svelte'
 import notes18 from './18_quantization/notes.md?raw'
-import KvCache from './19_kv_cache/Slide.svelte'
 import notes19 from './19_kv_cache/notes.md?raw'
-import AddCapacity from './20_add_capacity/Slide.svelte'
 import notes20 from './20_add_capacity/notes.md?raw'
-import NewHardware from './21_new_hardware/Slide.svelte'
 import notes21 from './21_new_hardware/notes.md?raw'
-import Playbook from './22_playbook/Slide.svelte'
 import notes22 from './22_playbook/notes.md?raw'
 
 /** The talk in its order. Ids are addresses (`/#/05_latency_components`): never renamed. */
@@ -54,7 +31,7 @@ export const deck: readonly SlideEntry[] = [
     chapter: 'I',
     tags: ['ttft', 'tpot', 'p99', 'compute', 'memory', 'queue', 'network'],
     dark: true,
-    component: Cover,
+    load: () => import('./00_cover/Slide.svelte'),
     notes: notes00,
   },
   {
@@ -62,7 +39,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Time goes to five places; one of them spikes',
     chapter: 'I',
     tags: ['ttft', 'tpot', 'p99', 'compute', 'memory', 'queue', 'network'],
-    component: WhatMakesSlow,
+    load: () => import('./01_what_makes_slow/Slide.svelte'),
     notes: notes01,
   },
   {
@@ -70,7 +47,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Averages hide the tail',
     chapter: 'I',
     tags: ['ttft', 'tpot', 'p99'],
-    component: LatencyMetrics,
+    load: () => import('./02_latency_metrics/Slide.svelte'),
     notes: notes02,
   },
   {
@@ -78,7 +55,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'A budget is spent before the model starts',
     chapter: 'I',
     tags: ['ttft', 'network', 'queue', 'compute'],
-    component: LatencyBudget,
+    load: () => import('./03_latency_budget/Slide.svelte'),
     notes: notes03,
   },
   {
@@ -86,7 +63,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Capability, cost, latency: pick two, then measure',
     chapter: 'I',
     tags: ['tpot', 'compute', 'memory'],
-    component: Tradeoffs,
+    load: () => import('./04_tradeoffs/Slide.svelte'),
     notes: notes04,
   },
   {
@@ -94,7 +71,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Prefill is compute, decode is memory',
     chapter: 'II',
     tags: ['ttft', 'tpot', 'compute', 'memory'],
-    component: LatencyComponents,
+    load: () => import('./05_latency_components/Slide.svelte'),
     notes: notes05,
   },
   {
@@ -102,7 +79,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'More weights, more bytes per token',
     chapter: 'II',
     tags: ['tpot', 'memory'],
-    component: ModelSize,
+    load: () => import('./06_model_size/Slide.svelte'),
     notes: notes06,
   },
   {
@@ -110,7 +87,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Alone, one token out waits like hundreds in',
     chapter: 'II',
     tags: ['tpot', 'memory'],
-    component: OutputDominates,
+    load: () => import('./07_output_dominates/Slide.svelte'),
     notes: notes07,
   },
   {
@@ -118,7 +95,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'The trailer grows with every token',
     chapter: 'II',
     tags: ['tpot', 'memory'],
-    component: ContextLengthKvGrowth,
+    load: () => import('./08_context_length_kv_growth/Slide.svelte'),
     notes: notes08,
   },
   {
@@ -126,7 +103,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'A cached prefix skips the on-ramp',
     chapter: 'II',
     tags: ['ttft', 'compute'],
-    component: CachedPrefix,
+    load: () => import('./09_cached_prefix/Slide.svelte'),
     notes: notes09,
   },
   {
@@ -134,7 +111,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Bigger batches sell your latency for throughput',
     chapter: 'III',
     tags: ['tpot', 'ttft', 'memory', 'queue'],
-    component: BatchSizeTradeoff,
+    load: () => import('./10_batch_size_tradeoff/Slide.svelte'),
     notes: notes10,
   },
   {
@@ -142,7 +119,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'The last tenth of load costs most waiting',
     chapter: 'III',
     tags: ['p99', 'ttft', 'queue'],
-    component: HighwayCongestion,
+    load: () => import('./11_highway_congestion/Slide.svelte'),
     notes: notes11,
   },
   {
@@ -150,7 +127,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Drive farther or wait here?',
     chapter: 'III',
     tags: ['ttft', 'p99', 'network', 'queue'],
-    component: GlobalRoutingVsQueue,
+    load: () => import('./12_global_routing_vs_queue/Slide.svelte'),
     notes: notes12,
   },
   {
@@ -158,7 +135,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'One truck blocks a lane',
     chapter: 'III',
     tags: ['p99', 'ttft', 'queue', 'memory'],
-    component: LongRequestsCost,
+    load: () => import('./13_long_requests_cost/Slide.svelte'),
     notes: notes13,
   },
   {
@@ -166,7 +143,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Know the bottleneck, then pull the lever',
     chapter: 'IV',
     tags: ['ttft', 'tpot', 'p99', 'compute', 'memory', 'queue', 'network'],
-    component: Speedups,
+    load: () => import('./14_speedups/Slide.svelte'),
     notes: notes14,
   },
   {
@@ -174,7 +151,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'A smaller model that passes wins everywhere',
     chapter: 'IV',
     tags: ['ttft', 'tpot', 'compute', 'memory'],
-    component: SmallerModels,
+    load: () => import('./15_smaller_models/Slide.svelte'),
     notes: notes15,
   },
   {
@@ -182,7 +159,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Pay for two experts, own eight',
     chapter: 'IV',
     tags: ['tpot', 'memory'],
-    component: MoeSparsity,
+    load: () => import('./16_moe_sparsity/Slide.svelte'),
     notes: notes16,
   },
   {
@@ -190,7 +167,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Draft cheap, verify once',
     chapter: 'IV',
     tags: ['tpot', 'memory', 'compute'],
-    component: ProxyModels,
+    load: () => import('./17_proxy_models/Slide.svelte'),
     notes: notes17,
   },
   {
@@ -198,7 +175,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Fewer bits, fewer bytes, some risk',
     chapter: 'IV',
     tags: ['tpot', 'memory'],
-    component: Quantization,
+    load: () => import('./18_quantization/Slide.svelte'),
     notes: notes18,
   },
   {
@@ -206,7 +183,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Memory you manage is latency you keep',
     chapter: 'IV',
     tags: ['tpot', 'p99', 'memory', 'queue'],
-    component: KvCache,
+    load: () => import('./19_kv_cache/Slide.svelte'),
     notes: notes19,
   },
   {
@@ -214,7 +191,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Replicas buy back the tail',
     chapter: 'IV',
     tags: ['p99', 'ttft', 'queue'],
-    component: AddCapacity,
+    load: () => import('./20_add_capacity/Slide.svelte'),
     notes: notes20,
   },
   {
@@ -222,7 +199,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'Bandwidth for decode, FLOPs for prefill',
     chapter: 'IV',
     tags: ['ttft', 'tpot', 'compute', 'memory'],
-    component: NewHardware,
+    load: () => import('./21_new_hardware/Slide.svelte'),
     notes: notes21,
   },
   {
@@ -230,7 +207,7 @@ export const deck: readonly SlideEntry[] = [
     headline: 'From symptom to bottleneck to lever',
     chapter: 'IV',
     tags: ['ttft', 'tpot', 'p99', 'compute', 'memory', 'queue', 'network'],
-    component: Playbook,
+    load: () => import('./22_playbook/Slide.svelte'),
     notes: notes22,
   },
 ]

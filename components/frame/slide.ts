@@ -22,7 +22,8 @@ export interface SlideEntry {
   tags: readonly Tag[]
   /** The dark stage theme instead of the light one. */
   dark?: boolean
-  component: Component
+  /** Fetched when the reader comes near. */
+  load: () => Promise<{ default: Component }>
   /** Speaker notes, Markdown. */
   notes: string
 }
