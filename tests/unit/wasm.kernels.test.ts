@@ -5,11 +5,11 @@ import { materialize } from '$engine/model/synthetic'
 import { attendPlain, difference, f32s, rotatePlain, matmulPlain, rmsNormPlain, swigluPlain } from '../support/plain-kernels'
 import { Arena } from '$engine/runner/wasm/arena'
 import { pickVariant } from '$engine/runner/wasm/features'
-import { CONTROL_BYTES, ITEM_BYTES, NO_WALL, ROW_BYTES } from '$engine/runner/wasm/jobs'
+import { CONTROL_BYTES, F32, ITEM_BYTES, NO_WALL, ROW_BYTES } from '$engine/runner/wasm/jobs'
 import { fillAngles, Kernels } from '$engine/runner/wasm/kernels'
 import { Machine } from '$engine/runner/wasm/machine'
 import { createWasmProbe } from '$engine/runner/wasm/roofs'
-import { writeRow } from '$engine/runner/wasm/stage'
+import { writeRow, type Staged } from '$engine/runner/wasm/stage'
 import { fillWeights, reserveWeights, type Matrix } from '$engine/runner/wasm/weights'
 
 /** Room that the cases below go through with an arena of their own each. */
@@ -54,7 +54,7 @@ describe.each(named)('kernels against plain TypeScript (%s)', (_, m) => {
       const matrix = panels(m, a, pairs, pairs.length / hidden, hidden)
       const xAt = place(m, a, x, hidden, pad(hidden))
       const middle = a.take(count * k.middleStride)
-      k.swiglu(m, matrix, xAt, count, middle, a.take(m.threads * k.scratchBytes))
+      k.reserve(a, count, m.threads).swiglu(m, matrix, xAt, count, middle)
       const expected = swigluPlain(matmulPlain(x, gate, hidden), matmulPlain(x, up, hidden))
       expect(difference(read(m, middle, count, ffn, pad(ffn)), expected)).toBeLessThan(1e-3) // products of two such sums
     }), { numRuns: 40 })
@@ -112,7 +112,8 @@ describe.each(named)('kernels against plain TypeScript (%s)', (_, m) => {
       k.rotateAppend(m, qkv, angles, rows, total, cache)
       const out = a.take(total * k.attendedStride)
       const skipped = past * stride * 4
-      k.attend(m, qkv + skipped, rows + past * ROW_BYTES, ...oneByOne(m, a, count), cache, out, a.take(m.threads * k.scratchBytes))
+      k.reserve(a, 1, m.threads)
+      k.attend(m, qkv + skipped, rows + past * ROW_BYTES, ...oneByOne(m, a, count), cache, out)
       const expected = attendPlain(rotatePlain(q, c.headDim, c.ropeTheta, c.heads), rotatePlain(key, c.headDim, c.ropeTheta, kvHeads), value, c)
       expect(difference(read(m, out, count, qWidth, pad(qWidth)), expected.subarray(past * qWidth))).toBeLessThan(2e-5)
     }), { numRuns: 60 })
@@ -138,7 +139,8 @@ describe.each(named)('kernels against plain TypeScript (%s)', (_, m) => {
       m.f32[qkv / 4 + (i * k.qkvStride) / 4 + 1] = 0
     }
     const out = a.take(xs.length * k.attendedStride)
-    k.attend(m, qkv, rows, ...oneByOne(m, a, xs.length), cache, out, a.take(m.threads * k.scratchBytes))
+    k.reserve(a, 1, m.threads)
+    k.attend(m, qkv, rows, ...oneByOne(m, a, xs.length), cache, out)
     let worst = 0
     for (const [i, x] of xs.entries()) {
       const expected = Math.exp(x) / (1 + Math.exp(x))
@@ -147,7 +149,7 @@ describe.each(named)('kernels against plain TypeScript (%s)', (_, m) => {
     expect(worst).toBeGreaterThan(0) // 32 bits cannot be exact: a comparison of something with itself would be
     expect(worst).toBeLessThan(2 ** -22 + 2 ** -23) // the exponential, the sum, the division and the product
     m.f32[qkv / 4] = -200
-    k.attend(m, qkv, rows, ...oneByOne(m, a, 1), cache, out, a.take(m.threads * k.scratchBytes))
+    k.attend(m, qkv, rows, ...oneByOne(m, a, 1), cache, out)
     expect(m.f32[out / 4]).toBe(0)
   })
 
@@ -233,10 +235,10 @@ function place(m: Machine, arena: Arena, values: Float32Array, width: number, st
 }
 
 /** Items of attention that take one row each, in one go. */
-function oneByOne(m: Machine, arena: Arena, count: number): [number, { items: number; splitItems: number }] {
+function oneByOne(m: Machine, arena: Arena, count: number): [number, Omit<Staged, 'rows'>] {
   const items = arena.take(count * ITEM_BYTES)
   for (let i = 0; i < count; i++) m.u32.set([i, 1, 0, NO_WALL, 0, 0], (items + i * ITEM_BYTES) / 4)
-  return [items, { items: count, splitItems: 0 }]
+  return [items, { items: count, splitItems: 0, attended: 0, read: 0 }]
 }
 
 function read(m: Machine, at: number, rows: number, width: number, stride: number): Float32Array {
@@ -251,5 +253,5 @@ function panels(m: Machine, arena: Arena, w: Float32Array, rows: number, cols: n
   for (let r = 0; r < pad(rows); r++) for (let k = 0; k < cols; k++) {
     m.f32[address / 4 + ((r >> 5) * cols + k) * 32 + (r & 31)] = r < rows ? w[r * cols + k]! : 0
   }
-  return { address, cols, panels: pad(rows) / 32 }
+  return { address, cols, panels: pad(rows) / 32, format: F32, group: 64, scales: 0 }
 }

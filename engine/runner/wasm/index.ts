@@ -1,34 +1,46 @@
+import { kvWidth, weightWidth } from '../../model/quantize'
 import type { Model } from '../../model/weights'
+import type { ProfiledRunner } from '../profile'
 import { checkBatch, RunnerError, type Runner, type RunnerOptions, type SequenceChunk, type StepBatch, type StepResult } from '../runner'
 import { sampleRow } from '../sampling'
 import { Arena } from './arena'
+import { Mixture, type Routes } from './experts'
 import { defaultThreads, deviceName } from './features'
 import { CONTROL_BYTES } from './jobs'
 import { fillAngles, Kernels, type LayerCache } from './kernels'
 import { Machine, type MachineOptions } from './machine'
 import { Stage, type Staged } from './stage'
+import type { SwitchOver } from './switch-over'
+import { wantedRows, type WantedRow } from './wanted'
 import { fillWeights, padded, reserveWeights } from './weights'
 
 /** Pairs of slots that are moved in one go. */
 const COPIES = 1024
 
-export interface WasmRunnerOptions extends RunnerOptions, MachineOptions {}
+export interface WasmRunnerOptions extends RunnerOptions, MachineOptions {
+  /** Where tiles begin to pay, as measured on this machine (tune.ts). */
+  switchOver?: SwitchOver
+}
 
 /**
- * Runs a model with 32-bit floats in WebAssembly SIMD. A token's logits do not depend on what it is
+ * Runs a model in WebAssembly SIMD. Weights of 16 bits are made floats on the way; weights of 8 and 4 meet inputs
+ * of 16 bits in whole numbers (assembly/matmul-int.ts). A token's logits do not depend on what it is
  * batched with, on how its prompt is cut into chunks, or on the number of threads: they are the same bits.
  * Throws RunnerError('unsupported' | 'out-of-memory').
  */
-export async function createWasmRunner(model: Model, options: WasmRunnerOptions = {}): Promise<Runner> {
+export async function createWasmRunner(model: Model, options: WasmRunnerOptions = {}): Promise<Runner & Pick<ProfiledRunner, 'profile'>> {
   const { config: c } = model
   const limits = { blocks: options.blocks ?? 1024, sequences: options.sequences ?? 64, tokens: options.tokens ?? 512, chain: 8 }
-  const kernels = new Kernels(c, limits.blocks)
+  const precision = options.weights ?? { format: 'f32' }
+  const clock = typeof options.profile === 'function' ? options.profile : undefined
+  if (options.profile === true) throw new RunnerError('Profiling in WebAssembly goes by the clock that it is given, and was given none.', 'unsupported')
+  const kernels = new Kernels(c, limits.blocks, { kv: options.kv, switchOver: options.switchOver, clock })
   const threads = options.threads ?? defaultThreads()
   const logitRows = Math.min(limits.tokens, Math.max(limits.sequences, 64)) // rows whose logits are computed together
   const logitsRow = padded(c.vocabSize) // floats
 
   const arena = new Arena(CONTROL_BYTES)
-  const weights = reserveWeights(arena, c)
+  const weights = reserveWeights(arena, c, precision)
   const caches = Array.from({ length: c.layers }, (): LayerCache => ({ keys: arena.take(kernels.keyBytes), values: arena.take(kernels.valueBytes) }))
   const angles = arena.takeWords(c.maxPositions * c.headDim)
   const stage = new Stage(arena, c, limits, kernels, threads)
@@ -40,11 +52,12 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
   const middle = arena.take(limits.tokens * kernels.middleStride) // (T, ffn)
   const picked = arena.take(logitRows * kernels.hiddenStride) // rows whose logits are wanted
   const logits = arena.takeWords(logitRows * logitsRow)
-  const scratch = arena.take(threads * kernels.scratchBytes)
+  kernels.reserve(arena, Math.max(limits.tokens, logitRows), threads)
+  const mixture = c.experts ? new Mixture(arena, c, limits.tokens, kernels) : undefined
 
   let machine: Machine | undefined = await Machine.create(arena.bytes, `${model.name} with ${limits.blocks} KV blocks`, options)
   const device = { name: deviceName(machine.variant, machine.threads), runner: 'wasm' as const, model: model.name, threads: machine.threads }
-  fillWeights(machine, weights, model)
+  fillWeights(machine, weights, model, precision)
   fillAngles(machine.f32, angles, c)
   const last = new Map<number, number>() // token sampled last, by request
 
@@ -52,6 +65,10 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
     device,
     config: c,
     limits,
+    widths: { weight: weightWidth(precision), kv: kvWidth(options.kv ?? 'f32', c.headDim) },
+    get profile() {
+      return kernels.times
+    },
     run(batch) {
       if (!machine) throw new RunnerError('the WebAssembly runner was disposed', 'disposed')
       checkBatch(batch, c, limits)
@@ -78,10 +95,12 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
     const wanted = wantedRows(batch)
     const kept = batch.wantLogits ? new Float32Array(wanted.length * c.vocabSize) : undefined
     const rowTokens: number[] = []
+    const routes: Routes = { touched: 0, experts: [] }
+    kernels.restart()
     copy(m, batch.copies ?? [])
     stage.writeTables(m, chunks)
     for (let s = 0; s < steps; s++) {
-      forward(m, stage.write(m, batch, s, (i) => lastOf(chunks[i]!.request, i)))
+      forward(m, stage.write(m, batch, s, (i) => lastOf(chunks[i]!.request, i)), batch.expertsPerToken ?? c.expertsPerToken ?? 1, routes)
       for (let from = 0; from < wanted.length; from += logitRows) {
         const group = wanted.slice(from, from + logitRows)
         unembed(m, group)
@@ -97,7 +116,13 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
         }
       }
     }
-    return { tokens, logits: kept, ...(chunks.some((chunk) => chunk.sampleRows) && { rowTokens: Int32Array.from(rowTokens) }) }
+    return {
+      tokens,
+      logits: kept,
+      rowTokens: chunks.some((chunk) => chunk.sampleRows) ? Int32Array.from(rowTokens) : undefined,
+      expertsTouched: mixture && routes.touched,
+      experts: mixture && batch.wantExperts ? Uint8Array.from(routes.experts) : undefined,
+    }
   }
 
   /** Copy-on-write and compaction: moves slots in every layer. */
@@ -110,20 +135,25 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
   }
 
   /** One pass over the weights (Llama 2, Touvron et al. 2023, §2.2): leaves the residual stream of the staged rows in x. */
-  function forward(m: Machine, staged: Staged): void {
+  function forward(m: Machine, staged: Staged, expertsPerToken: number, routes: Routes): void {
     const k = kernels
     const { rows } = stage
     const count = staged.rows
     k.embed(m, rows, count, weights.embed, x)
     for (const [l, layer] of weights.layers.entries()) {
       k.rmsNorm(m, x, layer.attentionNorm, count, h)
-      k.matmul(m, layer.qkv, h, k.hiddenStride, count, qkv, k.qkvStride)
+      k.matmul(m, layer.qkv, h, k.hiddenStride, count, qkv, k.qkvStride, false, 'q, k, v')
+      if (layer.qkvBias !== undefined) k.addRow(m, qkv, k.qkvStride, count, layer.qkvBias, k.qkvStride)
       k.rotateAppend(m, qkv, angles, rows, count, caches[l]!)
-      k.attend(m, qkv, rows, stage.items, staged, caches[l]!, attended, scratch)
-      k.matmul(m, layer.o, attended, k.attendedStride, count, x, k.hiddenStride, true)
+      k.attend(m, qkv, rows, stage.items, staged, caches[l]!, attended)
+      k.matmul(m, layer.o, attended, k.attendedStride, count, x, k.hiddenStride, true, 'o')
       k.rmsNorm(m, x, layer.ffnNorm, count, h)
-      k.swiglu(m, layer.gateUp, h, count, middle, scratch)
-      k.matmul(m, layer.down, middle, k.middleStride, count, x, k.hiddenStride, true)
+      if (mixture) mixture.add(m, layer, h, count, middle, x, expertsPerToken, routes)
+      else {
+        const { gateUp, down } = layer.experts[0]!
+        k.swiglu(m, gateUp, h, count, middle)
+        k.matmul(m, down, middle, k.middleStride, count, x, k.hiddenStride, true, 'down')
+      }
     }
   }
 
@@ -132,7 +162,7 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
     const width = kernels.hiddenStride / 4
     for (const [i, { row }] of group.entries()) m.f32.copyWithin(picked / 4 + i * width, x / 4 + row * width, x / 4 + (row + 1) * width)
     kernels.rmsNorm(m, picked, weights.finalNorm, group.length, h)
-    kernels.matmul(m, weights.unembed, h, kernels.hiddenStride, group.length, logits, 4 * logitsRow)
+    kernels.matmul(m, weights.unembed, h, kernels.hiddenStride, group.length, logits, 4 * logitsRow, false, 'unembed')
   }
 
   /** Samples the token that will stand at `position` from the logits that start at float `at`. */
@@ -146,31 +176,4 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
     if (id === undefined) throw new RunnerError(`chunk ${i} (request ${request}) asks for its last sampled token before it has one`, 'bad-batch')
     return id
   }
-}
-
-/** A row whose logits are wanted. */
-interface WantedRow {
-  row: number
-  chunk: number
-  /** Where its token stands, in the first of the steps. */
-  position: number
-  /** The chunk's token is sampled here. */
-  ends: boolean
-  /** What is sampled here goes to StepResult.rowTokens. */
-  listed: boolean
-}
-
-/** The last row of every chunk that is to be sampled; with allRows, or where a chunk asks for it (sampleRows), every row. */
-function wantedRows({ chunks, wantLogits, allRows }: StepBatch): WantedRow[] {
-  const wanted: WantedRow[] = []
-  let row = 0
-  for (const [chunk, { tokens, start, sample, sampleRows: listed = false, parents }] of chunks.entries()) {
-    const depth: number[] = []
-    for (let t = 0; t < tokens.length; t++, row++) {
-      depth.push(parents ? (parents[t]! < 0 ? 0 : depth[parents[t]!]! + 1) : t)
-      const ends = sample && t === tokens.length - 1
-      if (ends || listed || (wantLogits && allRows)) wanted.push({ row, chunk, position: start + depth[t]!, ends, listed })
-    }
-  }
-  return wanted
 }

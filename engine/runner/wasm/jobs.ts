@@ -10,6 +10,14 @@ export const TOKEN_BLOCK = 128
 /** Positions of a KV block; equals BLOCK_SIZE. */
 export const KV_BLOCK = 16
 
+// How a matrix is stored.
+export const F32 = 0
+export const F16 = 1
+export const INT8 = 2
+export const INT4 = 3
+/** With a minimum beside each scale. */
+export const INT4_ASYMMETRIC = 4
+
 // Kernels.
 export const EMBED = 1
 export const RMS_NORM = 2
@@ -22,6 +30,9 @@ export const READ = 8
 export const MADD = 9
 export const MERGE = 10
 export const COPY_SLOTS = 11
+export const QUANTIZE = 12
+export const ADD_ROW = 13
+export const ADD_WEIGHTED = 14
 
 // The control block, bytes from the start of memory. Words that different threads write stand on
 // cache lines of their own.

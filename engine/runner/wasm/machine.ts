@@ -28,6 +28,8 @@ const CLAIMS = 4
 export class Machine {
   readonly f32: Float32Array<ArrayBuffer>
   readonly u32: Uint32Array<ArrayBuffer>
+  readonly u16: Uint16Array<ArrayBuffer>
+  readonly u8: Uint8Array<ArrayBuffer>
 
   private constructor(
     readonly variant: Variant,
@@ -41,6 +43,8 @@ export class Machine {
     const buffer = memory.buffer as ArrayBuffer
     this.f32 = new Float32Array(buffer)
     this.u32 = new Uint32Array(buffer)
+    this.u16 = new Uint16Array(buffer)
+    this.u8 = new Uint8Array(buffer)
   }
 
   /**

@@ -14,6 +14,9 @@ export interface Staged {
   items: number
   /** Items whose results wait for merging stand first. */
   splitItems: number
+  /** Positions looked at, summed over rows; and positions held, summed over sequences: what is read at least. */
+  attended: number
+  read: number
 }
 
 /** Writes a step's records into the linear memory. */
@@ -68,7 +71,7 @@ export class Stage {
     return { rows: row, ...this.writeItems(m, chunks, starts, s) }
   }
 
-  private writeItems(m: Machine, chunks: readonly SequenceChunk[], starts: readonly number[], s: number): { items: number; splitItems: number } {
+  private writeItems(m: Machine, chunks: readonly SequenceChunk[], starts: readonly number[], s: number): Omit<Staged, 'rows'> {
     const positions = chunks.map((chunk) => chunk.start + chunk.tokens.length + s)
     const work = chunks.reduce((sum, chunk, i) => sum + chunk.tokens.length * positions[i]!, 0)
     const share = this.threads > 1 ? Math.max(SPLIT, (work * this.c.kvHeads) / (SHARES * this.threads)) : Infinity
@@ -92,7 +95,8 @@ export class Stage {
       const tile = isTree(chunks[i]!) ? 1 : this.tileRows
       for (let t = 0; t < count; t += tile) put(start + t, Math.min(tile, count - t), 0, NO_WALL, 0, 0)
     }
-    return { items, splitItems }
+    const attended = chunks.reduce((sum, { tokens: { length } }, i) => sum + length * positions[i]! - (length * (length - 1)) / 2, 0)
+    return { items, splitItems, attended, read: positions.reduce((sum, p) => sum + p, 0) }
   }
 
   private tableOf(chunk: number): number {

@@ -1,5 +1,5 @@
-import { ITEM_BYTES, KV_BLOCK, ROW_BYTES, SPLIT } from '../jobs'
-import { gather } from './gather'
+import { F32, ITEM_BYTES, KV_BLOCK, ROW_BYTES, SPLIT } from '../jobs'
+import { blockBytes, gather, openKeys, openValues, paddedHead } from './cache'
 import { exp, madd, sum } from './simd'
 
 /** Blocks of values that are gone through for all query rows before the next: 8 · 16 positions stay in the L1 cache. */
@@ -8,7 +8,7 @@ const SPLIT_BLOCKS: u32 = SPLIT / KV_BLOCK
 
 /**
  * softmax(q · Kᵀ) · V over the positions that each row looks at; q carries the scale already; the cache is
- * laid out as in rope.ts. Serves prefill and decode. Units: items × KV heads.
+ * laid out as in cache.ts. Serves prefill and decode. Units: items × KV heads.
  *
  * An item is up to TILE rows of one chunk, so that keys and values in the L1 cache serve the query heads of
  * a KV head (a group, GQA) and several rows; in registers they serve two of those at once.
@@ -23,11 +23,11 @@ const SPLIT_BLOCKS: u32 = SPLIT / KV_BLOCK
  */
 export function attend(
   qkv: usize, stride: usize, out: usize, outStride: usize, rows: usize, keys: usize, values: usize, blocks: u32,
-  headDim: u32, group: u32, kvHeads: u32, items: usize, scratch: usize, from: u32, to: u32,
+  headDim: u32, group: u32, kvHeads: u32, items: usize, format: u32, scratch: usize, from: u32, to: u32,
 ): void {
-  const padded = (headDim + 15) & ~15
-  const keyBlock: usize = headDim * (KV_BLOCK * 4)
-  const valueBlock: usize = padded * (KV_BLOCK * 4)
+  const padded = paddedHead(headDim)
+  const keyBlock = blockBytes(format, headDim)
+  const valueBlock = blockBytes(format, padded)
   for (let unit = from; unit < to; unit++) {
     const item = items + unit / kvHeads * ITEM_BYTES
     const head = unit % kvHeads
@@ -45,7 +45,7 @@ export function attend(
     const own = scores + queries * scoreStride // this split's results
     const folded = own + queries * record // of all splits so far
     const list = folded + queries * record
-    const virtual = list + SPLIT_BLOCKS * 8
+    const opened = list + SPLIT_BLOCKS * 8
     const headKeys = keys + <usize>head * blocks * keyBlock
     const headValues = values + <usize>head * blocks * valueBlock
     const q = qkv + first * stride + head * group * headDim * 4
@@ -53,7 +53,7 @@ export function attend(
     for (let split = load<u32>(item, 8); split < lastSplit; split++) {
       const start = split * SPLIT
       const end = min(start + SPLIT, longest)
-      findBlocks(row, start, end, headKeys, headValues, keyBlock, valueBlock, headDim, padded, list, virtual)
+      findBlocks(format, row, start, end, headKeys, headValues, keyBlock, valueBlock, headDim, list, opened)
       scoreAll(q, stride, queries, group, headDim, list, end - start, scores, scoreStride)
       const result = partial ? partial + (head * load<u32>(item, 20) + split) * queries * record : own
       for (let i: u32 = 0; i < queries; i++) {
@@ -75,7 +75,7 @@ export function attend(
 export function merge(
   out: usize, outStride: usize, headDim: u32, group: u32, kvHeads: u32, items: usize, scratch: usize, from: u32, to: u32,
 ): void {
-  const padded = (headDim + 15) & ~15
+  const padded = paddedHead(headDim)
   const record: usize = (padded + 4) * 4
   for (let unit = from; unit < to; unit++) {
     const item = items + unit / kvHeads * ITEM_BYTES
@@ -91,27 +91,34 @@ export function merge(
 }
 
 /**
- * Addresses of the blocks that hold positions [start, end) of a row: keys at `list`, values SPLIT_BLOCKS
- * entries on. Where the row belongs to a tree its last positions lie scattered; they are brought together
- * in `virtual`, as they would lie had they been the only branch.
+ * Addresses of blocks of floats that hold positions [start, end) of a row: keys at `list`, values SPLIT_BLOCKS
+ * entries on. Where the cache holds halves or codes the blocks are made in `opened`; and where the row belongs to
+ * a tree its last positions, which lie scattered, are brought together there, as if the row's branch were the only one.
  */
 function findBlocks(
-  row: usize, start: u32, end: u32, headKeys: usize, headValues: usize, keyBlock: usize, valueBlock: usize,
-  headDim: u32, padded: u32, list: usize, virtual: usize,
+  format: u32, row: usize, start: u32, end: u32, headKeys: usize, headValues: usize, keyBlock: usize, valueBlock: usize,
+  headDim: u32, list: usize, opened: usize,
 ): void {
   const table = load<u32>(row, 8)
   const wall = load<u32>(row, 16)
   for (let first = start; first < end; first += KV_BLOCK) {
-    let k: usize, v: usize
-    if (first < wall) {
-      const block = load<u32>(table + first / KV_BLOCK * 4)
-      k = headKeys + <usize>block * keyBlock
-      v = headValues + <usize>block * valueBlock
+    let k = opened
+    let v = k + blockBytes(F32, headDim)
+    if (first >= wall) {
+      gather(format, load<u32>(row, 20) + (first - wall) * 4, min(KV_BLOCK, end - first), table, headKeys, headValues, headDim, k, v)
+      opened = v + blockBytes(F32, paddedHead(headDim))
     } else {
-      k = virtual
-      v = virtual + keyBlock
-      virtual = v + valueBlock
-      gather(load<u32>(row, 20) + (first - wall) * 4, min(KV_BLOCK, end - first), table, headKeys, headValues, keyBlock, valueBlock, headDim, padded, k, v)
+      const block: usize = load<u32>(table + first / KV_BLOCK * 4)
+      const keys = headKeys + block * keyBlock
+      const values = headValues + block * valueBlock
+      if (format == F32) {
+        k = keys
+        v = values
+      } else {
+        openKeys(format, keys, headDim, k)
+        openValues(format, values, headDim, v)
+        opened = v + blockBytes(F32, paddedHead(headDim))
+      }
     }
     store<u32>(list, <u32>k)
     store<u32>(list + SPLIT_BLOCKS * 4, <u32>v)

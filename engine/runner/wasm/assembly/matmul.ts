@@ -1,4 +1,6 @@
-import { PANEL, TOKEN_BLOCK } from '../jobs'
+import { F16, F32, INT4_ASYMMETRIC, INT8, PANEL, TOKEN_BLOCK } from '../jobs'
+import { expandHalves, timesHalves } from './matmul-half'
+import { expandCodes, timesCodes, timesWide } from './matmul-int'
 import { madd } from './simd'
 import { swiglu } from './swiglu'
 
@@ -17,38 +19,91 @@ import { swiglu } from './swiglu'
  * its top and then spills.
  */
 
+/**
+ * What a panel of W is and how it is gone through: `format` (jobs.ts), address of W's scales, columns that share
+ * one, and from how many tokens on the panel is opened up for tiles: fewer go through it one by one. That
+ * switch-over is measured (tune.ts). `scratch` holds an opened panel, 32 columns of floats at most.
+ */
+
 /** Units: panels × blocks of TOKEN_BLOCK tokens, all panels of a block first. Strides in bytes. */
 export function matmul(
-  w: usize, x: usize, y: usize, cols: u32, tokens: u32, xStride: usize, yStride: usize, add: bool, panels: u32, from: u32, to: u32,
+  w: usize, x: usize, y: usize, cols: u32, tokens: u32, xStride: usize, yStride: usize, add: bool, panels: u32,
+  format: u32, scales: usize, group: u32, switchAt: u32, scratch: usize, from: u32, to: u32,
 ): void {
+  const panelBytes = bytesOf(format, cols)
+  const scaleBytes = scaleBytesOf(format, cols, group)
   for (let unit = from; unit < to; unit++) {
     const first = unit / panels * TOKEN_BLOCK
-    const panel = unit % panels
+    const panel: usize = unit % panels
     matmulPanel(
-      w + <usize>panel * cols * (PANEL * 4), x + first * xStride, y + first * yStride + panel * (PANEL * 4),
-      cols, min(TOKEN_BLOCK, tokens - first), xStride, yStride, add)
+      format, w + panel * panelBytes, scales + panel * scaleBytes, x + first * xStride, y + first * yStride + panel * (PANEL * 4),
+      cols, min(TOKEN_BLOCK, tokens - first), xStride, yStride, add, group, switchAt, scratch)
   }
 }
 
 /**
  * middle (T, ffn) = silu(x · gateᵀ) ∘ (x · upᵀ). A panel holds 16 rows of gate and the same 16 of up, so
- * both halves meet in `scratch` (TOKEN_BLOCK × 32 floats) while they are in the cache. Units as in matmul.
+ * both halves meet in `scratch` (TOKEN_BLOCK × 32 floats, the opened panel behind them) while they are in the
+ * cache. Units as in matmul.
  */
 export function gateUp(
-  w: usize, x: usize, middle: usize, cols: u32, tokens: u32, xStride: usize, middleStride: usize, panels: u32, scratch: usize, from: u32, to: u32,
+  w: usize, x: usize, middle: usize, cols: u32, tokens: u32, xStride: usize, middleStride: usize, panels: u32,
+  format: u32, scales: usize, group: u32, switchAt: u32, scratch: usize, from: u32, to: u32,
 ): void {
+  const panelBytes = bytesOf(format, cols)
+  const scaleBytes = scaleBytesOf(format, cols, group)
   for (let unit = from; unit < to; unit++) {
     const first = unit / panels * TOKEN_BLOCK
-    const panel = unit % panels
+    const panel: usize = unit % panels
     const count = min(TOKEN_BLOCK, tokens - first)
-    matmulPanel(w + <usize>panel * cols * (PANEL * 4), x + first * xStride, scratch, cols, count, xStride, PANEL * 4, false)
+    matmulPanel(
+      format, w + panel * panelBytes, scales + panel * scaleBytes, x + first * xStride, scratch, cols, count, xStride, PANEL * 4, false,
+      group, switchAt, scratch + TOKEN_BLOCK * PANEL * 4)
     swiglu(scratch, middle + first * middleStride + panel * (PANEL * 2), middleStride, count)
   }
 }
 
-/** One panel times `tokens` rows of x. */
-function matmulPanel(w: usize, x: usize, y: usize, cols: u32, tokens: u32, xStride: usize, yStride: usize, add: bool): void {
-  if (tokens > 1) touch(w, cols * (PANEL * 4))
+function bytesOf(format: u32, cols: u32): usize {
+  if (format == F32) return cols * (PANEL * 4)
+  if (format == F16) return cols * (PANEL * 2)
+  return (cols + 1) / 2 * (format == INT8 ? PANEL * 2 : PANEL)
+}
+
+function scaleBytesOf(format: u32, cols: u32, group: u32): usize {
+  return format < <u32>INT8 ? 0 : (cols + group - 1) / group * (format == INT4_ASYMMETRIC ? PANEL * 4 : PANEL * 2)
+}
+
+/** One panel times `tokens` rows of x; of the formats of few bits x is what quantizeRows makes. */
+function matmulPanel(
+  format: u32, w: usize, scales: usize, x: usize, y: usize, cols: u32, tokens: u32, xStride: usize, yStride: usize, add: bool,
+  group: u32, switchAt: u32, scratch: usize,
+): void {
+  const few = tokens < switchAt
+  if (format >= <u32>INT8) {
+    if (!add) for (let t: u32 = 0; t < tokens; t++) memory.fill(y + t * yStride, 0, PANEL * 4)
+    if (few) return timesCodes(format, w, scales, x, y, cols, tokens, xStride, yStride, group)
+    expandCodes(format, w, cols, scratch)
+    return timesWide(format == INT4_ASYMMETRIC, scratch, scales, x, y, cols, tokens, xStride, yStride, group)
+  }
+  if (few) {
+    for (let t: u32 = 0; t < tokens; t++) {
+      if (format == F32) tile1x32(w, x, y, cols, add)
+      else timesHalves(w, x, y, cols, add)
+      x += xStride
+      y += yStride
+    }
+    return
+  }
+  if (format == F32) touch(w, cols * (PANEL * 4))
+  else {
+    expandHalves(w, cols, scratch)
+    w = scratch
+  }
+  tiles(w, x, y, cols, tokens, xStride, yStride, add)
+}
+
+/** One panel of floats times `tokens` rows of x. */
+function tiles(w: usize, x: usize, y: usize, cols: u32, tokens: u32, xStride: usize, yStride: usize, add: bool): void {
   const fours = tokens & ~3
   if (fours) {
     for (let column: usize = 0; column < <usize>(PANEL * 4); column += 32) {
