@@ -27,9 +27,9 @@ export async function main(args: readonly string[]): Promise<void> {
   const seed = numeric(flags, 'seed', 1, { low: 0, high: 2 ** 32 - 1, whole: true })
   const prompt = required(flags, 'prompt', 'the text to continue')
   if (prompt === '') throw new UsageError('--prompt is empty: give it a word or two')
-  const { folder, name, runner } = modelChoice(flags)
+  const { folder, name, ...choice } = modelChoice(flags)
 
-  const result = await runJob({ kind: 'generate', model: name, runner, prompt, maxTokens, sampling: temperature > 0 ? { temperature, seed } : undefined }, folder)
+  const result = await runJob({ kind: 'generate', model: name, ...choice, prompt, maxTokens, sampling: temperature > 0 ? { temperature, seed } : undefined }, folder)
   if (result.timing_only) console.error(`expressway generate: this is past the context ${name} was trained at; read the times, not the text`)
   if (flags['json']) console.log(JSON.stringify(result))
   else {

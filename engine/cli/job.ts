@@ -1,6 +1,6 @@
 import { loadModel, type LoadedModel, type ReadFile } from '../model/load'
 import { createRunner, type EngineRunner } from '../runner/create'
-import { BLOCK_SIZE, type Runner, type RunnerOptions, type Sampling } from '../runner/runner'
+import { BLOCK_SIZE, type KvPrecision, type Runner, type RunnerOptions, type Sampling, type WeightPrecision } from '../runner/runner'
 import { generate, type Generated } from './job-generate'
 import { score, type Scored } from './job-score'
 
@@ -8,16 +8,17 @@ import { score, type Scored } from './job-score'
  * What a command asks of the engine. Plain data, and executed by the same code in Node and in the
  * page that the webgpu runner lives in.
  */
-export type Job =
-  | { kind: 'generate'; model: string; runner: EngineRunner; prompt: string; maxTokens: number; sampling?: Sampling }
-  | { kind: 'score'; model: string; runner: EngineRunner; text: string }
+export type Job = { model: string; runner: EngineRunner; weights?: WeightPrecision; kv?: KvPrecision } & (
+  | { kind: 'generate'; prompt: string; maxTokens: number; sampling?: Sampling }
+  | { kind: 'score'; text: string }
+)
 
 export type JobResult<J extends Job> = J extends { kind: 'generate' } ? Generated : Scored
 
 /** Loads the model, makes the runner, does the job. Rejects with ModelError, RunnerError or RangeError in words for the user. */
 export async function execute<J extends Job>(job: J, read: ReadFile): Promise<JobResult<J>> {
   const loaded = await loadModel(job.model, read)
-  const withRunner = <T>(positions: number, use: (runner: Runner) => Promise<T>) => borrow(job.runner, loaded, { blocks: Math.ceil(positions / BLOCK_SIZE) }, use)
+  const withRunner = <T>(positions: number, use: (runner: Runner) => Promise<T>) => borrow(job.runner, loaded, { blocks: Math.ceil(positions / BLOCK_SIZE), weights: job.weights, kv: job.kv }, use)
   const result = job.kind === 'generate' ? await generate(loaded, job, withRunner) : await score(loaded, job.text, withRunner)
   return result as JobResult<J>
 }

@@ -22,6 +22,7 @@ from tokenizer import END_OF_TEXT_ID, Tokenizer
 FIXTURES = pathlib.Path(__file__).parents[2] / "tests/fixtures/models"
 NEW_TOKENS = 64
 SAFE_MARGIN = 2e-3  # twice the tolerance that a runner's logits have, so its greedy choice cannot differ
+SAFE_ROUTING_MARGIN = 1e-4  # of the router's scores, whose noise is a tenth of it: no other expert can be chosen
 NOISE = 1e-4  # largest difference between f32 and f64 logits; a tenth of that tolerance
 
 
@@ -32,8 +33,9 @@ def encode_floats(tensor):
 
 def greedy_entry(model, tokenizer, prompt):
     ids = tokenizer.encode(prompt)
-    tokens, margin = greedy(model, ids, NEW_TOKENS)
-    return {"prompt": prompt, "prompt_ids": ids, "tokens": tokens, "min_margin": round(margin, 6)}
+    tokens, margin, routing_margin = greedy(model, ids, NEW_TOKENS)
+    entry = {"prompt": prompt, "prompt_ids": ids, "tokens": tokens, "min_margin": round(margin, 6)}
+    return entry, margin >= SAFE_MARGIN and routing_margin >= SAFE_ROUTING_MARGIN
 
 
 @torch.no_grad()
@@ -71,7 +73,7 @@ def main():
         model, exact = load_model(folder), load_model(folder, torch.float64)
         tokenizer = Tokenizer.load(folder / "tokenizer.json")
         entries = [greedy_entry(model, tokenizer, prompt) for prompt in PROMPTS]
-        generations[folder.name] = [entry for entry in entries if entry["min_margin"] >= SAFE_MARGIN]
+        generations[folder.name] = [entry for entry, safe in entries if safe]
         dumped = [logits_entry(model, exact, tokenizer, prompt, folder == folders[0] and prompt == LOGIT_PROMPTS[0])
                   for prompt in LOGIT_PROMPTS]
         logits[folder.name] = [entry for entry, _ in dumped]

@@ -32,7 +32,8 @@ def load_model(folder, dtype=torch.float32):
     config = json.loads((folder / "config.json").read_text())
     model = Llama(Config(hidden=config["hidden_size"], layers=config["num_hidden_layers"],
                          heads=config["num_attention_heads"], kv_heads=config["num_key_value_heads"],
-                         ffn=config["intermediate_size"], vocabulary=config["vocab_size"],
+                         ffn=config["intermediate_size"], experts=config.get("num_local_experts", 0),
+                         active=config.get("num_experts_per_tok", 0), vocabulary=config["vocab_size"],
                          max_positions=config["max_position_embeddings"], theta=config["rope_theta"],
                          norm_eps=config["rms_norm_eps"]))
     model.load_state_dict(read_safetensors(folder / "model.safetensors"))

@@ -181,7 +181,8 @@ class Experts(nn.Module):
         self.config = config
         self.gate = nn.Linear(config.hidden, config.experts, bias=False)
         self.experts = nn.ModuleList(Expert(config) for _ in range(config.experts))
-        self.balance = None  # of the last call
+        self.balance = None  # of the last call while training
+        self.margin = None  # of the last call otherwise: smallest gap between a chosen expert's score and the next one's
 
     def forward(self, x):
         tokens = x.flatten(0, -2)  # (N, d)
@@ -196,6 +197,9 @@ class Experts(nn.Module):
             # Switch Transformer's loss: 1 where all experts get the same share of tokens and of probability.
             share = torch.bincount(chosen.flatten(), minlength=self.config.experts) / chosen.numel()
             self.balance = self.config.experts * (share * scores.softmax(-1).mean(0)).sum()
+        elif self.config.active < self.config.experts:
+            ranked = scores.topk(self.config.active + 1, -1).values
+            self.margin = float((ranked[:, -2] - ranked[:, -1]).min())
         return out.view_as(x)
 
 
@@ -242,6 +246,10 @@ class Llama(nn.Module):
         for layer in self.model.layers:
             states.append(layer(states[-1], cos, sin, self.dropout))
         return [*states, self.model.norm(states[-1])]
+
+    def routing_margin(self):
+        """Smallest gap, in the last call, between the score of an expert that was chosen and the next one's; infinite if dense."""
+        return min((layer.block_sparse_moe.margin for layer in self.model.layers if self.config.experts), default=float("inf"))
 
     def balance(self):
         """Mean load-balancing loss of the layers in the last call; 1 is even."""

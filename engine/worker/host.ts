@@ -7,7 +7,7 @@ import { ModelError } from '../model/config'
 import { pcg } from '../model/random'
 import { timingModel } from '../model/synthetic'
 import type { Model } from '../model/weights'
-import type { EngineRunner } from '../runner/create'
+import { refusedPrecision, type EngineRunner } from '../runner/create'
 import { BLOCK_SIZE, RunnerError, type Runner } from '../runner/runner'
 import { BlockPool } from '../serving/blocks'
 import { PrefixCache } from '../serving/prefix-cache'
@@ -251,9 +251,7 @@ export class EngineHost {
 
   private async createRunner(model: Model, { weights, kv, kvBlocks = KV_BLOCKS }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {
     const runner = await this.environment.createRunner(this.kind, model, { blocks: kvBlocks, weights, kv })
-    const { weight, kv: value } = runner.widths ?? { weight: 4, kv: 4 }
-    // A runner that does not know a precision computes in its own: its numbers would be taken for those of the one asked for.
-    const refused = weights && weights.format !== 'f32' && weight >= 4 ? `weights in ${weights.format}` : kv && kv !== 'f32' && value >= 4 ? `keys and values in ${kv}` : undefined
+    const refused = refusedPrecision(runner, { weights, kv })
     if (refused) {
       runner.dispose()
       throw new EngineError(`The ${this.kind} runner does not hold ${refused}: choose f32.`, 'model')

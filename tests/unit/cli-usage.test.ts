@@ -19,7 +19,10 @@ test.each([
   ['tokens in words', [...good, '--max-tokens', 'many'], '--max-tokens must be a whole number'],
   ['a negative temperature', [...good, '--temperature=-1'], '--temperature must be a number'],
   ['a seed that is no number', [...good, '--seed', 'x'], '--seed must be a whole number'],
-  ['a precision not there yet', [...good, '--quant', 'int8'], '--quant int8 is not available yet: f32 only'],
+  ['a group without scales', [...good, '--quant', 'f16', '--group', '32'], '--group is for --quant int8 and int4'],
+  ['a group of another size', [...good, '--quant', 'int4', '--group', '48'], '--group must be one of 32, 64, 128'],
+  ['minima beside eight bits', [...good, '--quant', 'int8', '--asymmetric'], '--asymmetric is for --quant int4'],
+  ['keys in four bits', [...good, '--kv', 'int4'], '--kv must be one of f32, f16, int8'],
   ['a precision nobody has', [...good, '--quant', 'f7'], '--quant must be one of'],
   ['speculation', [...good, '--speculate', 'lookup'], '--speculate is not available yet'],
 ])('generate refuses %s and names it', async (_what, args, words) => {

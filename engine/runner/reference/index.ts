@@ -1,4 +1,4 @@
-import { storedWeights } from '../../model/quantize'
+import { kvWidth, storedWeights, weightWidth } from '../../model/quantize'
 import { materialize } from '../../model/synthetic'
 import type { Model } from '../../model/weights'
 import { checkBatch, RunnerError, type Runner, type RunnerOptions, type SequenceChunk, type StepBatch, type StepResult } from '../runner'
@@ -24,6 +24,8 @@ export function createReferenceRunner(model: Model, options: RunnerOptions = {})
     device: { name: 'This device, plain TypeScript', runner: 'reference', model: model.name, threads: 1 },
     config,
     limits,
+    // What the precision takes; here its numbers are kept as 32-bit floats.
+    widths: { weight: weightWidth(options.weights ?? { format: 'f32' }), kv: kvWidth(options.kv ?? 'f32', config.headDim) },
     run(batch) {
       if (!kv) throw new RunnerError('the reference runner was disposed', 'disposed')
       checkBatch(batch, config, limits)
