@@ -6,7 +6,9 @@ import { execute } from '$engine/cli/job'
 import { folderReader } from '$engine/cli/place'
 import { loadModel } from '$engine/model/load'
 import { materialize } from '$engine/model/synthetic'
+import { refusedPrecision } from '$engine/runner/create'
 import { createReferenceRunner } from '$engine/runner/reference'
+import type { Runner } from '$engine/runner/runner'
 import { TINY, writeModelFolder } from '../support/model-folder'
 import { fixture } from './fixtures'
 
@@ -135,4 +137,24 @@ test.skipIf(cases.length === 0).each(cases.length ? cases : [undefined!])('$mode
   expect(result.tokens).toBe(expected.tokens)
   expect(result.nll_per_token).toBeCloseTo(expected.nll_per_token, 4)
   expect(result.bits_per_byte).toBeCloseTo(expected.bits_per_byte, 4)
+})
+
+test('a precision is computed with, in weights and in keys and values', async () => {
+  const read = folderReader(folder('precise'))
+  const score = async (options: object) => (await execute({ kind: 'score', model: 'tiny', runner: 'reference', text: 'Once upon a time there was a king.', ...options }, read)).nll_per_token
+  const exact = await score({})
+  expect(await score({ weights: { format: 'f32' }, kv: 'f32' })).toBe(exact)
+  const off = async (options: object) => Math.abs((await score(options)) - exact)
+  const [int8, int4, kv] = [await off({ weights: { format: 'int8' } }), await off({ weights: { format: 'int4', group: 128 } }), await off({ kv: 'int8' })]
+  expect(int8).toBeGreaterThan(0)
+  expect(int8).toBeLessThan(int4)
+  expect(kv).toBeGreaterThan(0)
+})
+
+test('a runner that does not know a precision is refused, not taken for one that does', () => {
+  const runner = { widths: undefined } as Runner
+  expect(refusedPrecision(runner, { weights: { format: 'int8' } })).toBe('weights in int8')
+  expect(refusedPrecision(runner, { kv: 'f16' })).toBe('keys and values in f16')
+  expect(refusedPrecision(runner, { weights: { format: 'f32' }, kv: 'f32' })).toBeUndefined()
+  expect(refusedPrecision({ ...runner, widths: { weight: 0.53, kv: 4 } }, { weights: { format: 'int4' } })).toBeUndefined()
 })
