@@ -1,8 +1,8 @@
 import { project, type Projection, type Vec3 } from './project'
-import type { Pose } from './world'
+import type { Pose } from './road'
 
 /** Where the sun puts a shadow: units aside for each unit of height. */
-export const SUN = { x: 0.42, z: 0.16 }
+export const SUN = { x: 22 / 46, z: -18 / 46 }
 
 export type Point = [x: number, y: number]
 

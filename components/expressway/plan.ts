@@ -1,12 +1,17 @@
 import { layoutOf, type Layout } from './layout'
 import { indexTrace, lastPace, prefilledAt, producedAt, type Stint, type Track, type TraceIndex } from './track'
 import type { Trace } from '$engine/trace/trace'
-import { DECK } from './world'
+import { DECK, GATES } from './road'
+import { siteOf, type Site, type SiteOptions } from './site'
 
 /** A request's way through the world: one lane for all its life. */
 export interface Way {
   track: Track
+  road: number
+  /** Among the lanes of its road. */
   lane: number
+  /** Takes the lane for long vehicles. */
+  long: boolean
   /** Time in which it leaves once it is over, ms, and when it has left. */
   exitMs: number
   gone: number
@@ -28,6 +33,7 @@ interface Joiner {
 
 export interface Plan {
   index: TraceIndex
+  site: Site
   layout: Layout
   ways: Way[]
   /** Time in which a newcomer appears, ms. */
@@ -35,62 +41,79 @@ export interface Plan {
 }
 
 /** What a plan is made for. */
-export interface PlanOptions {
-  /** Cars at once to lay the road out for (the scheduler's batch limit). Default: as many as the Trace ever has. */
+export interface PlanOptions extends SiteOptions {
+  /** Cars at once to lay a road out for (the scheduler's batch limit). Default: as many as the Trace ever has on one. */
   capacity?: number
   /** Length of deck that the longest output takes, so that it ends where the picture does. Default: DECK. */
   reach?: number
 }
 
-interface Cached extends PlanOptions {
+interface Cached {
   version: number
+  key: string
   plan: Plan
 }
-const cache = new WeakMap<TraceIndex, Cached>()
+const cache = new WeakMap<TraceIndex, Cached[]>()
+/** Two views of one Trace (a stage and its print) may want two plans. */
+const KEPT = 4
 
 /**
  * Lanes and sizes for a whole Trace. A lane depends only on what happened before the request arrived, so a
- * growing Trace never moves a car sideways while its layout stays (`capacity` fixes that from the start).
+ * growing Trace never moves a car sideways while its layout stays (`capacity` and `roads` fix that from the start).
  */
-export function planOf(trace: Trace, { capacity, reach }: PlanOptions = {}): Plan {
+export function planOf(trace: Trace, options: PlanOptions = {}): Plan {
   const index = indexTrace(trace)
-  const known = cache.get(index)
-  if (known && known.version === index.version && known.capacity === capacity && known.reach === reach) return known.plan
-  const plan = makePlan(index, capacity, reach)
-  cache.set(index, { version: index.version, capacity, reach, plan })
+  const { capacity, reach, ...site } = options
+  const key = JSON.stringify([capacity, reach, site.roads, site.regions, site.longLane, site.experts])
+  const kept = cache.get(index) ?? []
+  const known = kept.find((c) => c.key === key && c.version === index.version)
+  if (known) return known.plan
+  const plan = makePlan(index, siteOf({ ...site, roads: site.roads ?? index.replicas }), capacity, reach)
+  cache.set(index, [{ version: index.version, key, plan }, ...kept.filter((c) => c.version === index.version)].slice(0, KEPT))
   return plan
 }
 
-function makePlan(index: TraceIndex, capacity = mostOnRoad(index), reach = DECK): Plan {
-  const layout = layoutOf(index, capacity, reach)
+function makePlan(index: TraceIndex, site: Site, capacity?: number, reach = DECK): Plan {
+  const roads = site.roads.length
+  const roadOf = (track: Track) => (track.replica ?? 0) % roads
+  const layout = layoutOf(index, capacity ?? mostOnRoad(index, roadOf, roads), reach, site.scale)
   const ways = index.tracks.map((track): Way => {
     // As long as a dozen tokens take, whatever machine it is.
     const exitMs = Math.max(1, 12 * (lastPace(track) ?? 5))
     return {
       track, exitMs, gone: track.end + exitMs,
-      lane: 0,
+      road: roadOf(track), lane: 0,
+      long: site.longLane !== undefined && track.record.promptTokens + track.record.maxTokens >= site.longLane,
       longest: layout.carLength + layout.hitch + layout.blockLength * Math.ceil((track.record.promptTokens + track.record.maxTokens) / index.blockSize),
       joiners: new Map(),
     }
   })
-  assignLanes(ways, layout.lanes)
-  findJoiners(ways, layout)
-  return { index, layout, ways, enterMs: Number.isNaN(index.firstStep) ? 1 : index.firstStep / 6 }
+  for (let r = 0; r < roads; r++) {
+    const here = ways.filter((w) => w.road === r)
+    if (site.longLane === undefined) assignLanes(here, 0, layout.lanes)
+    else {
+      const own = layout.lanes / GATES
+      assignLanes(here.filter((w) => !w.long), 0, layout.lanes - own)
+      assignLanes(here.filter((w) => w.long), layout.lanes - own, own)
+    }
+    findJoiners(here, layout)
+  }
+  return { index, site, layout, ways, enterMs: Number.isNaN(index.firstStep) ? 1 : index.firstStep / 6 }
 }
 
-/** Most requests between being scheduled and their end at any one time. */
-function mostOnRoad(index: TraceIndex): number {
-  const changes: [t: number, by: number][] = []
-  for (const { stints } of index.tracks) for (const { from, until } of stints) changes.push([from, 1], [until, -1])
+/** Most requests between being scheduled and their end at any one time, on the busiest road. */
+function mostOnRoad(index: TraceIndex, roadOf: (track: Track) => number, roads: number): number {
+  const changes: [t: number, by: number, road: number][] = []
+  for (const track of index.tracks) for (const { from, until } of track.stints) changes.push([from, 1, roadOf(track)], [until, -1, roadOf(track)])
   changes.sort((a, b) => a[0] - b[0] || a[1] - b[1])
-  let now = 0
+  const now = new Array<number>(roads).fill(0)
   let most = 0
-  for (const [, by] of changes) most = Math.max(most, (now += by))
+  for (const [, by, road] of changes) most = Math.max(most, (now[road]! += by))
   return most
 }
 
 /** In order of arrival, the lane with the fewest cars still in it; of equals, the next one round. */
-function assignLanes(ways: Way[], lanes: number): void {
+function assignLanes(ways: Way[], first: number, lanes: number): void {
   const inLane: number[][] = Array.from({ length: lanes }, () => [])
   let last = Math.floor(lanes / 2) - 1
   for (const way of [...ways].sort(byArrival)) {
@@ -100,7 +123,8 @@ function assignLanes(ways: Way[], lanes: number): void {
       const lane = (last + k) % lanes
       if (inLane[lane]!.length < inLane[best]!.length) best = lane
     }
-    way.lane = last = best
+    last = best
+    way.lane = first + best
     inLane[best]!.push(way.gone)
   }
 }
@@ -123,7 +147,7 @@ function findJoiners(ways: Way[], layout: Layout): void {
       onRoad = onRoad.filter((other) => other.stint.until > stint.from)
       let needed = 0
       for (const front of onRoad.toReversed()) {
-        needed += front.way.longest + layout.gap
+        needed += front.way.longest + layout.gap + layout.draftRoom
         const joiner: Joiner = { track: way.track, stint, needed }
         if (stint.firstToken < Infinity) joiner.settled = needed - layout.tokenLength * producedAt(front.way.track, front.stint, stint.firstToken)
         const joiners = front.way.joiners.get(front.stint)

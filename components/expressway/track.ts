@@ -19,6 +19,15 @@ export interface Stint {
   before: number
 }
 
+/** A draft: tokens proposed, and how the target judged them. Times in ms. */
+export interface Draft {
+  t: number
+  proposed: number
+  /** When it was verified, Infinity until then, and how many tokens of it held. */
+  verified: number
+  accepted: number
+}
+
 /** All that the Trace says of one request, sorted by time. */
 export interface Track {
   record: RequestRecord
@@ -29,6 +38,9 @@ export interface Track {
   /** Times at which output tokens reached the client, ascending. */
   tokens: number[]
   shares: Share[]
+  drafts: Draft[]
+  /** The replica that has it; undefined until the Trace says so. */
+  replica?: number
   /** Infinity while the request is open. */
   end: number
   ending?: 'finished' | 'rejected' | 'failed'
@@ -41,6 +53,10 @@ export interface TraceIndex {
   blockSize: number
   /** Duration of the first step, ms; NaN before it: the pace of what has no time of its own. */
   firstStep: number
+  /** Replicas seen: one more than the largest number of one. */
+  replicas: number
+  /** Requests are drafted for. */
+  drafting: boolean
   /** Goes up with every change. */
   version: number
 }
@@ -73,7 +89,7 @@ export function indexTrace(trace: Trace): TraceIndex {
 
 function emptyIndex(blockSize: number): Growing {
   const nothing = () => ({ count: 0, last: undefined })
-  return { tracks: [], byId: new Map(), blockSize, firstStep: NaN, version: 0, seen: { requests: nothing(), events: nothing(), steps: nothing() } }
+  return { tracks: [], byId: new Map(), blockSize, firstStep: NaN, replicas: 1, drafting: false, version: 0, seen: { requests: nothing(), events: nothing(), steps: nothing() } }
 }
 
 /** True when everything in the index is also at the beginning of the Trace. */
@@ -95,22 +111,32 @@ function extend(index: Growing, trace: Trace): void {
   const steps = fresh(trace.steps, index.seen.steps)
   if (requests.length + events.length + steps.length === 0) return
   for (const record of requests) {
-    const track: Track = { record, arrival: record.arrival, door: NaN, stints: [], tokens: [], shares: [], end: Infinity }
+    const track: Track = { record, arrival: record.arrival, door: NaN, stints: [], tokens: [], shares: [], drafts: [], end: Infinity }
     index.tracks.push(track)
     index.byId.set(record.id, track)
   }
   for (const step of steps) {
     if (Number.isNaN(index.firstStep)) index.firstStep = step.duration
     for (const { request, tokens, context } of step.batch) {
-      const shares = index.byId.get(request)?.shares
+      const track = index.byId.get(request)
+      if (track && step.replica !== undefined) served(index, track, step.replica)
+      const shares = track?.shares
       if (shares) insert(shares, { start: step.start, end: step.start + step.duration, tokens, context }, (s) => s.start)
     }
   }
   for (const event of events) {
     const track = index.byId.get(event.request)
-    if (track) note(track, event)
+    if (!track) continue
+    if (event.replica !== undefined) served(index, track, event.replica)
+    if (event.kind === 'draft') index.drafting = true
+    note(track, event)
   }
   index.version++
+}
+
+function served(index: Growing, track: Track, replica: number): void {
+  track.replica ??= replica
+  index.replicas = Math.max(index.replicas, replica + 1)
 }
 
 function note(track: Track, event: Event): void {
@@ -132,6 +158,23 @@ function note(track: Track, event: Event): void {
       if (!last) track.stints.push({ from: t, until: Infinity, firstToken: t, before: 0 })
       else last.firstToken = Math.min(last.firstToken, t)
       break
+    case 'draft': {
+      // One event a token, or one a proposal: what is not yet judged is one draft.
+      const open = track.drafts[track.drafts.length - 1]
+      if (open && open.verified === Infinity) {
+        open.proposed += event.count ?? 1
+        open.t = t
+      } else track.drafts.push({ t, proposed: event.count ?? 1, verified: Infinity, accepted: 0 })
+      break
+    }
+    case 'verify': {
+      const open = track.drafts[track.drafts.length - 1]
+      if (open && open.verified === Infinity) {
+        open.verified = t
+        open.accepted = event.count ?? 0
+      }
+      break
+    }
     case 'finished':
     case 'rejected':
     case 'failed':
@@ -232,4 +275,11 @@ export function lastPace({ shares, tokens }: Track): number | undefined {
   const share = shares[shares.length - 1]
   if (share) return share.end - share.start
   return tokens.length > 1 ? (tokens[tokens.length - 1]! - tokens[0]!) / (tokens.length - 1) : undefined
+}
+
+/** Tokens proposed and not yet judged at `t`; undefined where nothing is being drafted. */
+export function draftAt({ drafts }: Track, t: number): { tokens: number; from: number } | undefined {
+  let last: Draft | undefined
+  for (let i = drafts.length - 1; i >= 0 && !last; i--) if (drafts[i]!.t <= t) last = drafts[i]
+  return last && t < last.verified ? { tokens: last.proposed, from: last.t } : undefined
 }

@@ -201,19 +201,19 @@ describe('gates and crowds', () => {
     for (const car of cars) expect(car.brake).toBe(car.phase === 'waiting')
   })
 
-  test('a line longer than the approach, and more than 64 on the road, become numbers', () => {
+  test('a line longer than the approach, and more than 200 on the road, become numbers', () => {
     const jam = sampleTrace({ requests: 120, every: 0, maxSequences: 2, prompt: [16, 32], output: [30, 60] })
     const { cars, counts, more } = scene(jam, 300)
     expect(more.waiting).toBeGreaterThan(0)
     expect(cars.filter((c) => c.phase === 'waiting').length + more.waiting).toBe(counts.waiting)
 
-    const crowd = sampleTrace({ requests: 100, every: 0, maxSequences: 100, prompt: [16, 16], output: [40, 40], maxBatchedTokens: 4096 })
+    const crowd = sampleTrace({ requests: 230, every: 0, maxSequences: 230, prompt: [16, 16], output: [40, 40], maxBatchedTokens: 4096 })
     const busy = scene(crowd, crowd.steps[10]!.start)
-    expect(busy.counts.decode).toBe(100)
-    expect(busy.cars.length).toBe(64)
-    expect(busy.more.road).toBe(36)
+    expect(busy.counts.decode).toBe(230)
+    expect(busy.cars.length).toBe(200)
+    expect(busy.more.road).toBe(30)
     // The eldest are the ones shown.
-    expect(busy.cars.map((c) => c.request).sort((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, i) => i))
+    expect(busy.cars.map((c) => c.request).sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i))
   })
 
   test('a log of events without steps is drawn too', () => {
