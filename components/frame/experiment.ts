@@ -18,6 +18,8 @@ export interface Context {
   signal: AbortSignal
   /** Same seed, same arrivals. */
   seed: number
+  /** Which side of the lens this runs on: the live engine of this device, or another machine in virtual time. */
+  lens?: 'here' | 'elsewhere'
   /** For what has to wait; absent: nothing here waits by itself. */
   clock?: Clock
 }

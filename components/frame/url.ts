@@ -1,11 +1,12 @@
 import type { RunnerName } from '$engine/trace/provenance'
+import { HERE, parseLens, type Lens } from '$engine/worker/lens'
 
 /** What the page's query says about the engine, for all slides. */
 export interface PageOptions {
   runner: RunnerName | 'auto'
   slow: number
-  /** "here" or what was asked for instead. */
-  lens: string
+  /** This device, or the machine that was asked for. */
+  lens: Lens
   /** The theme for every slide; undefined: each has its own. */
   theme?: 'light' | 'dark'
   /** True in the two copies of the deck that the speaker's window holds: they boot without an engine. */
@@ -31,8 +32,12 @@ export function readOptions(search: string): PageOptions {
     problems.push(`slow=${query.get('slow')} is not a positive number. The clock runs at its own speed.`)
     slow = 1
   }
-  const lens = query.get('lens') ?? 'here'
-  if (lens !== 'here') problems.push(`The lens "${lens}" is not built yet. What you see is this device.`)
+  let lens = HERE
+  try {
+    lens = parseLens(query.get('lens') ?? 'here')
+  } catch (error) {
+    problems.push(`${capital((error as Error).message)}. What you see is this device.`)
+  }
 
   const theme = query.get('theme')
   if (theme !== null && theme !== 'light' && theme !== 'dark') problems.push(`There is no theme "${theme}"; it is light or dark.`)
@@ -61,6 +66,8 @@ export function withParameter(search: string, key: string, text: string | undefi
 export function parameterIn(search: string, key: string): string | undefined {
   return new URLSearchParams(search).get(key) ?? undefined
 }
+
+const capital = (text: string) => `${text[0]!.toUpperCase()}${text.slice(1)}`
 
 function decodeKey(part: string): string {
   const key = part.split('=', 1)[0]!

@@ -3,6 +3,7 @@ import type { Params, Values } from '$components/controls/params'
 import { EngineError } from '$engine/worker/protocol'
 import { sentence, useEngine } from './engine.svelte'
 import type { Experiment, Reading } from './experiment'
+import { useLens, type LensSide } from './lens.svelte'
 import { tab, usePlace } from './place.svelte'
 import { Session, type SessionState } from './session'
 import { readValues, writeValues } from './url.svelte'
@@ -17,42 +18,69 @@ export interface Notice {
   action?: { label: string; run: () => void }
 }
 
+export interface ExperimentOptions {
+  seed?: number
+  /** 'here': the slide is about this device alone and keeps to it whatever the lens (default 'both'). */
+  lenses?: 'here' | 'both'
+  /** When the run is over, the same is run through the other lens: `other`, for a second, smaller figure. */
+  other?: boolean
+}
+
+/** What a run depends on. */
+interface Wanted<V> {
+  values: V
+  lens: LensSide
+}
+
 /**
  * A slide's experiment, running while the slide is looked at: starts on enter, starts over when a
  * parameter has settled on a new value, stops on leave, and keeps parameters (and what was read) until
- * the reader comes back.
+ * the reader comes back. It runs through the page's lens: on this device, or by the same code on another machine
+ * in virtual time.
  */
-export function useExperiment<P extends Params, R extends Reading>(experiment: Experiment<P, R>, { seed = 1 }: { seed?: number } = {}) {
+export function useExperiment<P extends Params, R extends Reading>(experiment: Experiment<P, R>, { seed = 1, lenses = 'both', other = false }: ExperimentOptions = {}) {
   const place = usePlace()
   const host = useEngine()
+  const lens = useLens()
   const read = readValues(place.slide.id, experiment.params)
 
   let values = $state(read.values)
   let state = $state.raw<SessionState<R>>({ phase: 'idle' })
   let runs = $state(0)
+  let otherFor = $state('')
+  let second = $state.raw<SessionState<R>>({ phase: 'idle' })
 
-  async function* attempts(wanted: Values<P>, signal: AbortSignal): AsyncGenerator<R> {
+  async function* attempts({ values: wanted, lens: side }: Wanted<Values<P>>, signal: AbortSignal): AsyncGenerator<R> {
     for (let recoveries = 0; ; recoveries++) {
-      const { engine, info } = await host.open()
+      const { engine, info } = await (side === 'here' ? host.open() : lens.open())
       signal.throwIfAborted()
       try {
-        yield* experiment.run(wanted, { engine, profile: info, signal, seed })
+        yield* experiment.run(wanted, { engine, profile: info, signal, seed, lens: side })
         return
       } catch (error) {
-        if (signal.aborted || recoveries === RECOVERIES || !host.recover(error)) throw error
+        if (signal.aborted || recoveries === RECOVERIES || side !== 'here' || !host.recover(error)) throw error
       }
     }
   }
 
-  const session = new Session<Values<P>, R>(attempts, (next) => {
+  const session = new Session<Wanted<Values<P>>, R>(attempts, (next) => {
     if (next.phase === 'running' && !next.reading) runs++
     state = next
+    // The other lens has its turn when this one is done; what it found is no longer so once this one moves.
+    if (!other || next.phase === 'settling') otherSession.stop()
+    else if (next.phase === 'done') {
+      const across: Wanted<Values<P>> = { ...wanted(), lens: side() === 'here' ? 'elsewhere' : 'here' }
+      otherFor = JSON.stringify(across.values)
+      otherSession.start(across)
+    }
   })
+  const otherSession = new Session<Wanted<Values<P>>, R>(attempts, (next) => (second = next))
+  const side = (): LensSide => (lenses === 'here' ? 'here' : lens.side)
   /** What the run depends on. */
-  const wanted = (): Values<P> => {
+  const wanted = (): Wanted<Values<P>> => {
     const all = $state.snapshot(values) as Values<P>
     for (const name of experiment.redrawn ?? []) Object.assign(all, { [name]: experiment.params[name]!.default })
-    return all
+    return { values: all, lens: side() }
   }
 
   let written = JSON.stringify($state.snapshot(values))
@@ -69,17 +97,21 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     settled = JSON.stringify(now)
     untrack(() => {
       if (place.active && tab.visible) session.change(now)
-      else session.stop()
+      else stop()
     })
   })
   $effect(() => {
     const looking = place.active && tab.visible && host.phase !== 'off'
     untrack(() => {
       if (looking) session.start(wanted())
-      else session.stop()
+      else stop()
     })
   })
-  onDestroy(() => session.stop())
+  const stop = () => {
+    session.stop()
+    otherSession.stop()
+  }
+  onDestroy(stop)
   const again = () => session.again(wanted())
 
   return {
@@ -89,6 +121,11 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     /** The newest reading of the run for the present values; undefined until it has one. */
     get reading(): R | undefined { return 'reading' in state ? state.reading : undefined },
     get complete() { return state.phase === 'done' },
+    /** Which side of the lens is read: this device, or the other machine. */
+    get lens(): LensSide { return side() },
+    /** The newest reading of the same values through the other lens, where it was asked for; undefined until it has one. */
+    get other(): R | undefined { return 'reading' in second && otherFor === JSON.stringify(wanted().values) ? second.reading : undefined },
+    get otherComplete() { return second.phase === 'done' },
     /** Counts runs that were started: tells one run's Trace from the next's. */
     get runs() { return runs },
     /** What went wrong and what is used instead. */
@@ -100,7 +137,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     again,
     /** Measures the device anew, then the slide. */
     async recalibrate() {
-      session.stop()
+      stop()
       await host.recalibrate().catch(() => undefined)
       if (place.active && tab.visible) again()
     },

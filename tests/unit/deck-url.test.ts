@@ -12,7 +12,7 @@ test('slide numbers and keys stand without leading zeros', () => {
 
 describe('page options', () => {
   test('defaults', () => {
-    expect(readOptions('')).toEqual({ runner: 'auto', slow: 1, lens: 'here', theme: undefined, speakerCopy: false, problems: [] })
+    expect(readOptions('')).toEqual({ runner: 'auto', slow: 1, lens: { kind: 'here' }, theme: undefined, speakerCopy: false, problems: [] })
   })
   test('all of them', () => {
     expect(readOptions('?runner=wasm&slow=2.5&theme=dark&receiver')).toMatchObject({ runner: 'wasm', slow: 2.5, theme: 'dark', speakerCopy: true, problems: [] })
