@@ -362,7 +362,7 @@ test('generated weights equal syntheticValue bit for bit, wherever they are pack
     const rows = Math.max(...Array.from({ length: packing.rows }, (_, r) => packedRow(r, packing))) + 1
     const buffer = device.createBuffer({ size: rows * columns * 4, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC })
     const readback = device.createBuffer({ size: buffer.size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ })
-    await fillSynthetic(device, 4294967290, [{ buffer, columns, ...packing }]) // seed + tensor wraps round
+    await fillSynthetic(device, 4294967290, [{ matrix: { data: buffer }, columns, ...packing }]) // seed + tensor wraps round
     const encoder = device.createCommandEncoder()
     encoder.copyBufferToBuffer(buffer, 0, readback, 0, buffer.size)
     device.queue.submit([encoder.finish()])

@@ -3,7 +3,7 @@ import { materialize } from '$engine/model/synthetic'
 import type { ModelConfig } from '$engine/model/config'
 import type { Model } from '$engine/model/weights'
 import { createReferenceRunner } from '$engine/runner/reference'
-import { type Runner, type SequenceChunk, type StepBatch } from '$engine/runner/runner'
+import { type KvPrecision, type Runner, type SequenceChunk, type StepBatch, type WeightPrecision } from '$engine/runner/runner'
 import { sampleRow, uniform } from '$engine/runner/sampling'
 import { createWebGpuRunner, probeWebGpu, type WebGpuOptions, type WebGpuRunner } from '$engine/runner/webgpu'
 import { createWebGpuProbe } from '$engine/runner/webgpu/roofs'
@@ -25,6 +25,12 @@ function toy(name: string, shape: Partial<ModelConfig>, seed: number): Model {
 const gqa4 = toy('toy-gqa4', {}, 1) // head dimension 32, four query heads a KV head, an odd vocabulary
 const gqa1 = toy('toy-gqa1', { heads: 2, kvHeads: 2, headDim: 64, hidden: 100, vocabSize: 90, tied: false }, 2)
 const gqa2 = toy('toy-gqa2', { heads: 4, kvHeads: 2, headDim: 20, hidden: 36, ffn: 52, layers: 3 }, 3)
+
+/** A mixture of five experts, with biases besides. */
+const moe = toy('toy-moe', { layers: 2, hidden: 32, heads: 2, kvHeads: 1, headDim: 16, ffn: 20, experts: 5, expertsPerToken: 2, qkvBias: true }, 4)
+if (moe.source.kind === 'tensors') {
+  for (const [l, { qBias, kBias, vBias }] of moe.source.weights.layers.entries()) for (const bias of [qBias!, kBias!, vBias!]) bias.set(randomFloats(bias.length, 40 + l))
+}
 
 /** A runner is dear to build on a software adapter, so tests that do not break theirs share one. */
 const runners = new Map<string, Promise<WebGpuRunner>>()
@@ -204,13 +210,17 @@ describe('batches', () => {
     runner.dispose()
   })
 
-  test('weights made on the device give what materialize() gives', async () => {
-    const synthetic: Model = { name: 'seeded', config: gqa1.config, source: { kind: 'synthetic', seed: 12 }, trainedContext: 0 }
-    const runner = await createWebGpuRunner(synthetic, { blocks: BLOCKS })
-    const batch: StepBatch = { chunks: [{ request: 1, tokens: prompt(12), start: 0, blockTable: Int32Array.of(4), sample: true }], wantLogits: true, allRows: true }
-    expect(largestDifference((await runner.run(batch)).logits!, (await oracleOf(synthetic).run(batch)).logits!)).toBeLessThan(1e-3)
-    runner.dispose()
-  })
+  for (const weights of [{ format: 'f32' }, { format: 'f16' }, { format: 'int8', group: 32 }, { format: 'int4', group: 64 }, { format: 'int4', group: 32, asymmetric: true }] satisfies WeightPrecision[]) {
+    test(`weights made on the device give what materialize() gives: ${weights.format}${weights.asymmetric ? ' with minima' : ''}`, async () => {
+      const synthetic: Model = { name: 'seeded', config: weights.format === 'f32' ? gqa1.config : moe.config, source: { kind: 'synthetic', seed: 12 }, trainedContext: 0 }
+      const runner = await createWebGpuRunner(synthetic, { blocks: BLOCKS, weights })
+      const batch: StepBatch = { chunks: [{ request: 1, tokens: prompt(12), start: 0, blockTable: Int32Array.of(4), sample: true }], wantLogits: true, allRows: true }
+      const expected = await createReferenceRunner(synthetic, { blocks: BLOCKS, weights }).run(batch)
+      // One code that falls to the other side of a tie, or a half rounded otherwise, is a step in one weight of thousands.
+      expect(largestDifference((await runner.run(batch)).logits!, expected.logits!)).toBeLessThan(1e-3)
+      runner.dispose()
+    })
+  }
 
   test('64 sequences at once equal each by itself', async () => {
     const runner = await createWebGpuRunner(gqa4, { blocks: BLOCKS, sequences: 64 })
@@ -316,6 +326,60 @@ describe('batches', () => {
     await expect(runner.run({ chunks: [chunk(1000, 1)] })).rejects.toThrow('sampled nothing')
     expect((await runner.run({ chunks: [chunk(2039, 1)] })).tokens[0]).toBeGreaterThanOrEqual(0)
     for (let request = 1000; request < 2040; request++) runner.release(request)
+  })
+})
+
+describe('mixtures of experts, and biases', () => {
+  for (const kernels of [{}, { software: false }]) {
+    test(`each token is sent where the oracle sends it, few and many: ${kernels.software === false ? 'a graphics card’s kernels' : 'the kernels of this adapter'}`, async () => {
+      const runner = await createWebGpuRunner(moe, { blocks: BLOCKS, kernels })
+      const oracle = oracleOf(moe)
+      const [a, b] = tables(2, 5) as [Int32Array, Int32Array]
+      const compare = async (batch: StepBatch) => {
+        const [got, expected] = [await runner.run(batch), await oracle.run(batch)]
+        if (batch.wantLogits) expect(largestDifference(got.logits!, expected.logits!)).toBeLessThan(1e-3)
+        expect([...got.tokens]).toEqual([...expected.tokens])
+        expect(got.expertsTouched).toBe(expected.expertsTouched)
+        expect([...(got.experts ?? [])]).toEqual([...(expected.experts ?? [])])
+        return got
+      }
+      const long: SequenceChunk = { request: 1, tokens: prompt(50), start: 0, blockTable: a, sample: true }
+      const short: SequenceChunk = { request: 2, tokens: prompt(3, 1), start: 0, blockTable: b, sample: true }
+      const { experts } = await compare({ chunks: [long, short], wantLogits: true, allRows: true, wantExperts: true })
+      expect(experts).toHaveLength(2 * 53 * 2)
+      expect(new Set(experts).size, 'more than one expert is in use').toBeGreaterThan(3)
+      const more = [{ ...long, tokens: Int32Array.of(-1), start: 50 }, { ...short, tokens: Int32Array.of(-1), start: 3 }]
+      await compare({ chunks: more, wantLogits: true, wantExperts: true })
+      await compare({ chunks: more.map((c) => ({ ...c, start: c.start + 1 })), wantExperts: true, steps: 4 })
+      for (const expertsPerToken of [1, 5]) await compare({ chunks: [{ ...short, tokens: prompt(17, 2) }], expertsPerToken, wantLogits: true, allRows: true, wantExperts: true })
+      runner.dispose()
+    })
+  }
+})
+
+describe('fewer bits', () => {
+  const precisions: [WeightPrecision, KvPrecision][] = [[{ format: 'f16' }, 'f16'], [{ format: 'int8', group: 32 }, 'int8'], [{ format: 'int4', group: 32 }, 'f32'], [{ format: 'int4', group: 64, asymmetric: true }, 'f16']]
+  for (const [weights, kv] of precisions) {
+    test(`${weights.format}${weights.asymmetric ? ' with minima' : ''}, cache ${kv}: logits of the oracle with the same numbers`, async () => {
+      const runner = await createWebGpuRunner(moe, { blocks: BLOCKS, weights, kv })
+      const oracle = createReferenceRunner(moe, { blocks: BLOCKS, weights, kv })
+      const got = await mixed(runner, true)
+      const expected = await mixed(oracle, true)
+      // A key on the edge between two codes may fall to either: a hundredth of a step's width shows in the logits.
+      expect(largestDifference(got.logits!, expected.logits!)).toBeLessThan(kv === 'int8' ? 2e-2 : kv === 'f16' ? 3e-3 : 1e-3)
+      expect(runner.widths!.weight).toBeCloseTo({ f16: 2, int8: 1 + 4 / 32, int4: 0.5 + 4 / weights.group!, f32: 4 }[weights.format], 6)
+      expect(runner.widths!.kv).toBe({ f32: 4, f16: 2, int8: 1 + 4 / 16 }[kv])
+      runner.dispose()
+    })
+  }
+
+  test('slots are copied with their scales', async () => {
+    const runner = await createWebGpuRunner(gqa2, { blocks: BLOCKS, kv: 'int8' })
+    const at = (blockTable: Int32Array, copies?: StepBatch['copies']) => runner.run({ copies, wantLogits: true, chunks: [{ request: 1, tokens: Int32Array.of(5), start: 10, blockTable, sample: true }] })
+    await runner.run({ chunks: [{ request: 1, tokens: prompt(10), start: 0, blockTable: Int32Array.of(1), sample: false }] })
+    const expected = (await at(Int32Array.of(1))).logits!
+    expect([...(await at(Int32Array.of(60), Array.from({ length: 10 }, (_, p) => ({ from: 16 + p, to: 60 * 16 + p })))).logits!]).toEqual([...expected])
+    runner.dispose()
   })
 })
 

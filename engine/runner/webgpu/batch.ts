@@ -1,7 +1,8 @@
 import { BLOCK_SIZE, RunnerError, type RunnerLimits, type SequenceChunk, type StepBatch } from '../runner'
-import { type Load, STEP_SLOT } from './kernel'
+import { type Load, NO_LOAD, STEP_SLOT } from './kernel'
 import { DEFAULT_SPLIT, TILE_ROWS } from './kernels/attention'
 import { COPIES, ROW_WORDS, type Memory, type Sizes } from './memory'
+import { paddedAssignments, type ExpertPlan } from './plan'
 import { positionsOf, reachOf, writeMasks } from './tree'
 
 /** A step as it is encoded: its uniform slot, what it asks, and the turns in which its logits are made. */
@@ -59,10 +60,12 @@ export class BatchWriter {
   constructor(
     private readonly queue: GPUQueue,
     private readonly memory: Memory,
-    limits: RunnerLimits,
+    private readonly limits: RunnerLimits,
     private readonly sizes: Sizes,
     /** False: the attention kernel for decodes takes every row. */
     private readonly tiles: boolean,
+    /** Mixtures: how assignments are taken. */
+    private readonly mixture: { experts: number; expertsPerToken: number; plan(assignments: number): ExpertPlan } | undefined,
     private readonly split = DEFAULT_SPLIT,
   ) {
     this.freePlaces = Array.from({ length: sizes.held }, (_, i) => sizes.held - 1 - i)
@@ -95,6 +98,7 @@ export class BatchWriter {
     const places = chunks.map((chunk) => (chunk.sample ? this.hold(chunk.request) : NOWHERE))
     const { attended } = this.writeRows(chunks, steps, tables.at, tables.masks, drawnBefore, places)
 
+    const routing = this.routing(total, batch.expertsPerToken)
     const planned: PlannedStep[] = []
     let slot = 0
     for (let s = 0; s < steps; s++) {
@@ -109,9 +113,9 @@ export class BatchWriter {
         this.temperatures[at + 4] = sampling?.temperature ?? 0
       }
       const splits = decodes === 0 ? 1 : Math.ceil((longest + s) / this.split)
-      const load: Load = { rows: total, logits: 0, samples: 0, decodes, tiles, attended: attended + s * chunks.length, splits, copies: s === 0 ? copies.length : 0 }
+      const load: Load = { rows: total, logits: 0, samples: 0, decodes, tiles, attended: attended + s * chunks.length, splits, copies: s === 0 ? copies.length : 0, ...routing }
       const write = (to: number, logits: number, firstLogit: number, sample: number) =>
-        this.step.set([total, firstRow, logits, firstLogit, decodes, sample, splits, load.copies], (to * STEP_SLOT) / 4)
+        this.step.set([total, firstRow, logits, firstLogit, decodes, sample, splits, load.copies, routing.experts, routing.expertTile, routing.assignments, (s * this.sizes.markWords) / this.limits.chain], (to * STEP_SLOT) / 4)
       const main = slot++
       write(main, 0, 0, firstSample)
       const heads: PlannedStep['heads'] = []
@@ -138,13 +142,21 @@ export class BatchWriter {
     return { steps: planned, draws: drawn.map((w) => w.draw!), logitRows: batch.wantLogits ? wanted.length : 0 }
   }
 
+  /** How the tokens are spread over experts; nothing of the kind in a dense model. */
+  private routing(tokens: number, expertsPerToken = this.mixture?.expertsPerToken): Pick<Load, 'experts' | 'assignments' | 'expertTile'> {
+    if (!this.mixture || expertsPerToken === undefined) return { experts: 0, assignments: 0, expertTile: 1 }
+    const all = tokens * expertsPerToken
+    const { tile } = this.mixture.plan(all)
+    return { experts: expertsPerToken, assignments: paddedAssignments(all, this.mixture.experts, tile), expertTile: tile }
+  }
+
   /** Writes copies alone, for a turn that has nothing else: those beyond the COPIES that a batch takes. */
   writeCopies(copies: readonly { from: number; to: number }[]): PlannedStep {
     for (const [i, { from, to }] of copies.entries()) this.copies.set([from, to], 2 * i)
     this.queue.writeBuffer(this.memory.copies, 0, this.copies, 0, 2 * copies.length)
     this.step.set([0, 0, 0, 0, 0, 0, 1, copies.length], 0)
     this.queue.writeBuffer(this.memory.step, 0, this.step, 0, STEP_SLOT / 4)
-    return { slot: 0, load: { rows: 0, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0, splits: 1, copies: copies.length }, heads: [] }
+    return { slot: 0, load: { ...NO_LOAD, copies: copies.length }, heads: [] }
   }
 
   /** A record for each row of each step; Σ of the positions that the first step's rows look at. */

@@ -4,6 +4,7 @@ import type { PlannedStep } from './batch'
 import { bind, build, fold, type Built, type Load } from './kernel'
 import { attentionKernels, attentionShape, type AttentionShape } from './kernels/attention'
 import { copyKv, quantizeKv, type CacheShape } from './kernels/cache'
+import { expertParts, expertSum, expertSwiglu, gather, order, route, type RouteShape } from './kernels/experts'
 import { embedKernel } from './kernels/embed'
 import { logits, logitsShape } from './kernels/logits'
 import { matmulKernels, type MatmulShape, type MatmulUse } from './kernels/matmul'
@@ -13,7 +14,7 @@ import { sample, type SampleShape } from './kernels/sample'
 import { swiglu, swigluShape } from './kernels/swiglu'
 import type { MatrixFormat } from './kernels/weights'
 import type { Formats, Matrix, Memory } from './memory'
-import { defaultPlan, wayFor, waysOf, type MatmulPlan } from './plan'
+import { defaultPlan, expertPlan, expertPlans, wayFor, waysOf, type ExpertPlan, type MatmulPlan } from './plan'
 
 /** Receives the dispatches of a step in order. */
 export interface Recorder {
@@ -34,8 +35,29 @@ interface LayerGroups {
   quantize?: GPUBindGroup
   attention: GPUBindGroup
   o: GPUBindGroup
+  ffn: { swiglu: GPUBindGroup; down: GPUBindGroup } | ExpertGroups
+}
+
+interface ExpertGroups {
+  route: GPUBindGroup
   swiglu: GPUBindGroup
-  down: GPUBindGroup
+  /** Each token's sum at once, or assignment by assignment. */
+  sum: GPUBindGroup
+  parts: GPUBindGroup
+}
+
+/** A mixture's kernels in place of SwiGLU's two. */
+interface Experts {
+  plans: ExpertPlan[]
+  count: number
+  route: Built<RouteShape>
+  order: Built<{ experts: number }>
+  gather: Built<{ hidden: number }>
+  orderGroup: GPUBindGroup
+  gatherGroup: GPUBindGroup
+  swiglu: Map<string, Built<MatmulShape>>
+  sum: Map<string, Built<MatmulShape>>
+  parts: Map<string, Built<MatmulShape>>
 }
 
 interface Attention {
@@ -48,9 +70,8 @@ interface Attention {
 interface Matmuls {
   qkv: Matmul
   o: Matmul
-  swiglu: Matmul
-  down: Matmul
   logits: Matmul
+  ffn: { swiglu: Matmul; down: Matmul } | undefined
 }
 
 /**
@@ -65,6 +86,7 @@ export class Forward {
     private readonly matmuls: Matmuls,
     private readonly attention: Attention,
     private readonly cache: { copy: Built<CacheShape>; quantize?: Built<CacheShape> },
+    private readonly experts: Experts | undefined,
     private readonly head: { logits: GPUBindGroup; sample: Built<SampleShape>; sampleGroup: GPUBindGroup },
   ) {}
 
@@ -77,7 +99,7 @@ export class Forward {
   static async build(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, memory: Memory, formats: Formats, tokens: number): Promise<Forward> {
     const cacheShape: CacheShape = { kvHeads: c.kvHeads, headDim: c.headDim, kv: formats.kv }
     const matmul = (use: MatmulUse, shape: MatmulShape) => buildMatmul(device, traits, use, shape, formats.weights, tokens)
-    const [embedBuilt, attention, copy, quantize, sampleBuilt, mQkv, mO, mSwiglu, mDown, mLogits] = await Promise.all([
+    const [embedBuilt, attention, copy, quantize, sampleBuilt, mQkv, mO, mLogits, ffn, experts] = await Promise.all([
       build(device, embedKernel(formats.weights), { hidden: c.hidden }),
       buildAttention(device, traits, attentionShape(c, formats.kv)),
       build(device, copyKv, cacheShape),
@@ -85,39 +107,51 @@ export class Forward {
       build(device, sample, { vocab: c.vocabSize, width: traits.software ? 32 : 256 }),
       matmul(qkv(formats.kv), qkvShape(c)),
       matmul(residual, residualShape(c, c.heads * c.headDim)),
-      matmul(swiglu, swigluShape(c)),
-      matmul(residual, residualShape(c, c.ffn)),
       matmul(logits, logitsShape(c)),
+      c.experts ? undefined : Promise.all([matmul(swiglu, swigluShape(c)), matmul(residual, residualShape(c, c.ffn))]),
+      c.experts ? buildExperts(device, traits, c, memory, formats.weights) : undefined,
     ])
     const m = memory
-    const group = (built: Built, ...storage: GPUBuffer[]) => bind(device, built, m.step, storage)
+    const group = (built: Built, ...storage: (GPUBuffer | GPUBufferBinding)[]) => bind(device, built, m.step, storage)
     // Ways to do the same thing have the same bindings, so one bind group serves them all.
-    const product = ({ ways }: Matmul, { data, scales }: Matrix, ...others: GPUBuffer[]) =>
+    const product = (ways: Map<string, Built<MatmulShape>>, { data, scales }: Matrix, ...others: GPUBuffer[]) =>
       group([...ways.values()][0]! as Built, data, ...others, ...(scales ? [scales] : []))
     const anyAttention = Object.values(attention).find((built) => built !== undefined)! as Built
-    const layers = m.layers.map(({ matrices, attentionNorm, ffnNorm, cache }): LayerGroups => ({
+    const layers = m.layers.map(({ matrices, attentionNorm, ffnNorm, router, cache }, l): LayerGroups => ({
       copy: group(copy as Built, m.copies, cache),
-      qkv: product(mQkv, matrices.qkv, m.x, attentionNorm, m.rows, m.angles, m.q, quantize ? m.fresh : cache),
+      qkv: product(mQkv.ways, matrices.qkv, m.x, attentionNorm, m.rows, m.angles, m.q, quantize ? m.fresh : cache),
       quantize: quantize && group(quantize as Built, m.fresh, m.rows, cache),
       attention: group(anyAttention, m.q, cache, m.rows, m.tables, m.work, m.attended, m.partials),
-      o: product(mO, matrices.o, m.attended, m.x),
-      swiglu: product(mSwiglu, matrices.gateUp, m.x, ffnNorm, m.middle),
-      down: product(mDown, matrices.down, m.middle, m.x),
+      o: product(mO.ways, matrices.o, m.attended, m.x),
+      ffn: experts
+        ? {
+            route: group(experts.route as Built, m.x, ffnNorm, router, m.routes, { buffer: m.seen, offset: (l * m.seen.size) / c.layers, size: m.seen.size / c.layers }),
+            swiglu: product(experts.swiglu, matrices.gateUp, m.x, ffnNorm, m.middle, m.routes, m.order),
+            sum: product(experts.sum, matrices.down, m.middle, m.x, m.routes),
+            parts: product(experts.parts, matrices.down, m.middle, m.parts, m.routes, m.order),
+          }
+        : { swiglu: product(ffn![0].ways, matrices.gateUp, m.x, ffnNorm, m.middle), down: product(ffn![1].ways, matrices.down, m.middle, m.x) },
     }))
     const { data, scales } = m.embed
     return new Forward(
       traits.limits.maxComputeWorkgroupsPerDimension,
       { built: embedBuilt, group: group(embedBuilt as Built, data, m.rows, m.held, m.x, ...(scales ? [scales] : [])) },
       layers,
-      { qkv: mQkv, o: mO, swiglu: mSwiglu, down: mDown, logits: mLogits },
+      { qkv: mQkv, o: mO, logits: mLogits, ffn: ffn && { swiglu: ffn[0], down: ffn[1] } },
       attention,
       { copy, quantize },
+      experts,
       {
-        logits: product(mLogits, m.unembed, m.x, memory.finalNorm, m.logitRowList, m.logits),
+        logits: product(mLogits.ways, m.unembed, m.x, memory.finalNorm, m.logitRowList, m.logits),
         sample: sampleBuilt,
         sampleGroup: group(sampleBuilt as Built, m.samples, m.logits, m.held, m.tokens),
       },
     )
+  }
+
+  /** How a mixture takes so many assignments. */
+  expertPlan(assignments: number): ExpertPlan {
+    return expertPlan(this.experts!.plans, assignments, this.experts!.count)
   }
 
   /** Slots of every layer's cache copied. */
@@ -135,8 +169,11 @@ export class Forward {
       if (this.cache.quantize) this.record(to, this.cache.quantize, layer.quantize!, slot, load)
       this.recordAttention(to, layer.attention, slot, load)
       this.recordMatmul(to, this.matmuls.o, layer.o, slot, load)
-      this.recordMatmul(to, this.matmuls.swiglu, layer.swiglu, slot, load)
-      this.recordMatmul(to, this.matmuls.down, layer.down, slot, load)
+      if ('route' in layer.ffn) this.recordExperts(to, layer.ffn, slot, load)
+      else {
+        this.recordMatmul(to, this.matmuls.ffn!.swiglu, layer.ffn.swiglu, slot, load)
+        this.recordMatmul(to, this.matmuls.ffn!.down, layer.ffn.down, slot, load)
+      }
     }
   }
 
@@ -154,6 +191,21 @@ export class Forward {
     if (load.tiles > 0) this.record(to, prefill!, group, slot, load)
   }
 
+  private recordExperts(to: Recorder, groups: ExpertGroups, slot: number, load: Load): void {
+    const { plans, route: routing, order: ordering, gather: gathering, orderGroup, gatherGroup, swiglu: up, sum, parts } = this.experts!
+    const { tile, way } = plans.find((plan) => plan.tile === load.expertTile)!
+    this.record(to, routing, groups.route, slot, load)
+    if (tile === 1) {
+      this.record(to, up.get(way)!, groups.swiglu, slot, load)
+      this.record(to, sum.get(way)!, groups.sum, slot, load)
+      return
+    }
+    this.record(to, ordering, orderGroup, slot, load)
+    this.record(to, up.get(way)!, groups.swiglu, slot, load)
+    this.record(to, parts.get(way)!, groups.parts, slot, load)
+    this.record(to, gathering, gatherGroup, slot, load)
+  }
+
   private recordMatmul(to: Recorder, { use, plan, ways }: Matmul, group: GPUBindGroup, slot: number, load: Load): void {
     this.record(to, ways.get(wayFor(plan, use.tokens(load)))!, group, slot, load)
   }
@@ -165,9 +217,33 @@ export class Forward {
 
 async function buildMatmul(device: GPUDevice, traits: DeviceTraits, use: MatmulUse, shape: MatmulShape, format: MatrixFormat, tokens: number): Promise<Matmul> {
   const plan = defaultPlan(traits, shape)
+  return { use, shape, plan, ways: await buildWays(device, use, shape, format, waysOf(plan, tokens)) }
+}
+
+async function buildWays(device: GPUDevice, use: MatmulUse, shape: MatmulShape, format: MatrixFormat, ways: string[]): Promise<Map<string, Built<MatmulShape>>> {
   const kernels = matmulKernels(use, format)
-  const ways = await Promise.all(waysOf(plan, tokens).map(async (way) => [way, await build(device, kernels.find((k) => k.way === way)!, shape)] as const))
-  return { use, shape, plan, ways: new Map(ways) }
+  return new Map(await Promise.all(ways.map(async (way) => [way, await build(device, kernels.find((k) => k.way === way)!, shape)] as const)))
+}
+
+async function buildExperts(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, m: Memory, format: MatrixFormat): Promise<Experts> {
+  const count = c.experts!
+  const plans = expertPlans(traits)
+  const together = plans.filter((plan) => plan.tile > 1).map((plan) => plan.way)
+  const upShape: MatmulShape = { ...swigluShape(c), experts: count }
+  const downShape: MatmulShape = { ...residualShape(c, c.ffn), experts: count }
+  const [routeBuilt, orderBuilt, gatherBuilt, up, sum, parts] = await Promise.all([
+    build(device, route, { experts: count, hidden: c.hidden, epsilon: c.rmsNormEps, chosen: m.marks }),
+    build(device, order, { experts: count }),
+    build(device, gather, { hidden: c.hidden }),
+    buildWays(device, expertSwiglu, upShape, format, plans.map((plan) => plan.way)),
+    buildWays(device, expertSum, downShape, format, [plans[0]!.way]),
+    buildWays(device, expertParts, downShape, format, together),
+  ])
+  return {
+    plans, count, route: routeBuilt, order: orderBuilt, gather: gatherBuilt, swiglu: up, sum, parts,
+    orderGroup: bind(device, orderBuilt as Built, m.step, [m.routes, m.order]),
+    gatherGroup: bind(device, gatherBuilt as Built, m.step, [m.parts, m.x]),
+  }
 }
 
 async function buildAttention(device: GPUDevice, traits: DeviceTraits, shape: AttentionShape): Promise<Attention> {

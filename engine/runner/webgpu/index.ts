@@ -12,6 +12,7 @@ import { allocate, COPIES, sizes, type Formats, type Memory } from './memory'
 import { angleTable } from './rotary'
 import { ReadbackRing, type ReadbackSlot } from './readback'
 import { endsOf, kernelTime, PassTimes, type KernelTime } from './timing'
+import { ExpertsSeen } from './seen'
 import { loadWeights } from './weights'
 
 export { probeWebGpu, type Probe } from './device'
@@ -81,7 +82,9 @@ export class WebGpuRunner implements Runner {
     private readonly ring: ReadbackRing,
     private readonly times: PassTimes | undefined,
     private readonly profiling: boolean,
-    private readonly resultBytes: number,
+    /** Where in a readback the marks of touched experts and the times begin. */
+    private readonly resultBytes: { marks: number; times: number },
+    private readonly seen: ExpertsSeen | undefined,
     private readonly logitRowsAtATime: number,
   ) {
     this.config = model.config
@@ -129,13 +132,15 @@ export class WebGpuRunner implements Runner {
       device.queue.writeBuffer(memory.angles, 0, angleTable(model.config, s.positions))
       await loadWeights(device, model, memory, formats.weights)
       const forward = await Forward.build(device, traits, model.config, memory, formats, limits.tokens)
-      const writer = new BatchWriter(device.queue, memory, limits, s, forward.tiles)
+      const writer = new BatchWriter(device.queue, memory, limits, s, forward.tiles, mixtureOf(model.config, forward))
       // Profiling wants a pass a dispatch: ten a layer cover a mixed batch, and a step has few turns of logits.
       const passes = profiling ? Math.min(2048, 10 * model.config.layers + 64) : limits.chain
       const times = opened.timestamps ? new PassTimes(device, passes) : undefined
-      const resultBytes = Math.ceil(s.drawn / 2) * 8
-      const ring = new ReadbackRing(device, resultBytes + (times ? PassTimes.bytes(passes) : 0), RING)
-      return new WebGpuRunner(model, opened, limits, memory, free, bytes, formats, forward, writer, ring, times, profiling, resultBytes, s.logitRows)
+      const seen = model.config.experts ? new ExpertsSeen(memory.seen, model.config, s, limits.chain) : undefined
+      const marks = Math.ceil(s.drawn / 2) * 8
+      const resultBytes = { marks, times: marks + Math.ceil((seen?.markBytes ?? 0) / 8) * 8 }
+      const ring = new ReadbackRing(device, resultBytes.times + (times ? PassTimes.bytes(passes) : 0), RING)
+      return new WebGpuRunner(model, opened, limits, memory, free, bytes, formats, forward, writer, ring, times, profiling, resultBytes, seen, s.logitRows)
     } catch (cause) {
       free()
       throw cause
@@ -150,7 +155,7 @@ export class WebGpuRunner implements Runner {
     try {
       this.assertAlive()
       const planned = this.writer.write(this.copyAhead(batch))
-      const { dispatches, passes, kernels } = this.submit(planned, slot)
+      const { dispatches, passes, kernels } = this.submit(batch, planned, slot)
       return { ...(await this.collect(batch, planned, slot, passes, kernels)), dispatches }
     } catch (cause) {
       throw this.failure ?? cause
@@ -197,11 +202,12 @@ export class WebGpuRunner implements Runner {
   }
 
   /** Encodes all steps and submits them at once. */
-  private submit({ steps, draws, logitRows }: PlannedBatch, slot: ReadbackSlot) {
+  private submit({ wantExperts }: StepBatch, { steps, draws, logitRows }: PlannedBatch, slot: ReadbackSlot) {
     const { memory, times } = this
     const encoder = this.opened.device.createCommandEncoder()
     // A single step ends where the whole ends: only chains, and kernels being profiled, need times.
     const recorder = new PassRecorder(encoder, this.profiling || steps.length > 1 ? times : undefined, this.profiling)
+    this.seen?.clear(encoder, steps.length)
     for (const step of steps) {
       recorder.begin()
       this.forward.recordLayers(step, recorder)
@@ -217,22 +223,25 @@ export class WebGpuRunner implements Runner {
     }
     const drawn = steps.length * draws.length
     if (drawn > 0) encoder.copyBufferToBuffer(memory.tokens, 0, slot.results, 0, 4 * drawn)
+    this.seen?.copyMarks(encoder, steps.length, slot.results, this.resultBytes.marks)
+    if (wantExperts && this.seen) this.seen.copyChoices(encoder, steps, (bytes) => this.ring.holding(slot, 'experts', bytes))
     const passes = recorder.timed
-    if (times && passes > 0) times.copy(encoder, passes, slot.results, this.resultBytes)
+    if (times && passes > 0) times.copy(encoder, passes, slot.results, this.resultBytes.times)
     this.opened.device.queue.submit([encoder.finish()])
     return { dispatches: recorder.dispatches, passes, kernels: recorder.kernels }
   }
 
   private copyLogits(encoder: GPUCommandEncoder, slot: ReadbackSlot, turn: number, rows: number, allRows: number): void {
     const rowBytes = 8 * Math.ceil(this.config.vocabSize / 2)
-    const to = this.ring.logitsOf(slot, allRows * rowBytes)
+    const to = this.ring.holding(slot, 'logits', allRows * rowBytes)
     encoder.copyBufferToBuffer(this.memory.logits, 0, to, turn * this.logitRowsAtATime * rowBytes, rows * rowBytes)
   }
 
   /** Waits for the device and reads what came back. */
   private async collect(batch: StepBatch, planned: PlannedBatch, slot: ReadbackSlot, passes: number, kernels: Recorded[]): Promise<StepResult> {
     const { steps, draws, logitRows } = planned
-    const buffers = logitRows > 0 ? [slot.results, slot.logits!] : [slot.results]
+    const wantExperts = batch.wantExperts === true && this.seen !== undefined
+    const buffers = [slot.results, ...(logitRows > 0 ? [slot.logits!] : []), ...(wantExperts ? [slot.experts!] : [])]
     await Promise.race([this.lost, Promise.all(buffers.map((b) => b.mapAsync(GPUMapMode.READ)))]).catch((cause: unknown) => this.explain(cause))
     const mapped = slot.results.getMappedRange()
     const drawn = new Int32Array(mapped, 0, steps.length * draws.length)
@@ -243,8 +252,9 @@ export class WebGpuRunner implements Runner {
     }
     const result: StepResult = { tokens }
     if (batch.chunks.some((chunk) => chunk.sampleRows)) result.rowTokens = drawn.filter((_, i) => batch.chunks[draws[i]!.chunk]!.sampleRows)
+    if (this.seen) result.expertsTouched = this.seen.count(new Uint32Array(mapped, this.resultBytes.marks, this.seen.markBytes / 4), steps.length)
     if (passes > 0) {
-      const stamps = new BigUint64Array(mapped, this.resultBytes, 2 * passes)
+      const stamps = new BigUint64Array(mapped, this.resultBytes.times, 2 * passes)
       if (this.profiling) this.profile = kernels.slice(0, passes).map(({ built, load }, i) => kernelTime(built, load, stamps[2 * i]!, stamps[2 * i + 1]!))
       else result.ends = endsOf(stamps)
     }
@@ -252,6 +262,10 @@ export class WebGpuRunner implements Runner {
     if (logitRows > 0) {
       result.logits = withoutPadding(new Float32Array(slot.logits!.getMappedRange()), logitRows, this.config.vocabSize)
       slot.logits!.unmap()
+    }
+    if (wantExperts) {
+      result.experts = this.seen!.choices(new Uint32Array(slot.experts!.getMappedRange()), steps)
+      slot.experts!.unmap()
     }
     this.assertAlive()
     return result
@@ -263,6 +277,10 @@ export class WebGpuRunner implements Runner {
     await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, 100))])
     throw new RunnerError(`The result of a step could not be read back: ${wordsOf(cause)}`, 'device-lost', { cause })
   }
+}
+
+function mixtureOf({ experts, expertsPerToken = 1 }: ModelConfig, forward: Forward) {
+  return experts ? { experts, expertsPerToken, plan: (assignments: number) => forward.expertPlan(assignments) } : undefined
 }
 
 interface Recorded {

@@ -18,10 +18,16 @@ export interface Load {
   splits: number
   /** Slots of the cache to be copied. */
   copies: number
+  /** Mixture of experts: experts a token is sent to; 0 of a dense model. */
+  experts: number
+  /** (token, choice of expert) pairs, with what fills up the last tile of each expert. */
+  assignments: number
+  /** Assignments of one expert that are taken together; 1: each by itself. */
+  expertTile: number
 }
 
 /** A load that asks for nothing. */
-export const NO_LOAD: Load = { rows: 0, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0, splits: 1, copies: 0 }
+export const NO_LOAD: Load = { rows: 0, logits: 0, samples: 0, decodes: 0, tiles: 0, attended: 0, splits: 1, copies: 0, experts: 0, assignments: 0, expertTile: 1 }
 
 export type Grid = readonly [x: number, y?: number, z?: number]
 
@@ -91,13 +97,13 @@ export async function build<Shape>(device: GPUDevice, spec: Kernel<Shape>, shape
 }
 
 /** Binds buffers to a built kernel: the step's uniform, then the storage buffers in the order of `bindings`. */
-export function bind(device: GPUDevice, built: Built, step: GPUBuffer, storage: readonly GPUBuffer[]): GPUBindGroup {
+export function bind(device: GPUDevice, built: Built, step: GPUBuffer, storage: readonly (GPUBuffer | GPUBufferBinding)[]): GPUBindGroup {
   return device.createBindGroup({
     label: built.kernel.name,
     layout: built.layout,
     entries: [
       { binding: 0, resource: { buffer: step, size: STEP_BYTES } },
-      ...storage.map((buffer, i) => ({ binding: i + 1, resource: { buffer } })),
+      ...storage.map((bound, i) => ({ binding: i + 1, resource: 'buffer' in bound ? bound : { buffer: bound } })),
     ],
   })
 }

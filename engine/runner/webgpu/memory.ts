@@ -4,6 +4,7 @@ import { BufferPlan, megabytes } from './buffers'
 import { STEP_SLOT } from './kernel'
 import { DEFAULT_SPLIT, tilesFit } from './kernels/attention'
 import { cacheBytes } from './kernels/cache'
+import { markWords } from './kernels/experts'
 import { F32, matrixBytes, type MatrixFormat } from './kernels/weights'
 import { packedMatrices, type MatrixName } from './packing'
 
@@ -18,6 +19,8 @@ export interface LayerBuffers {
   /** (d) gains, then the biases of q, k and v in packed order where there are any */
   attentionNorm: GPUBuffer
   ffnNorm: GPUBuffer
+  /** Mixtures: (E, d) f32 */
+  router: GPUBuffer
   /** (block, KV head, keys then values, 16, hd); int8 has its scales behind each head's values */
   cache: GPUBuffer
 }
@@ -40,6 +43,14 @@ export interface Memory {
   fresh: GPUBuffer
   /** Parts of the decodes' attention. */
   partials: GPUBuffer
+  /** Mixtures: each (token, choice)'s expert and weight; their order by expert; their outputs (assignments, d) */
+  routes: GPUBuffer
+  order: GPUBuffer
+  parts: GPUBuffer
+  /** Mixtures, layer by layer: marks of touched experts, step by step, then the choices, row by row. */
+  seen: GPUBuffer
+  /** Words of the marks in it, a layer. */
+  marks: number
   /** (logitRows, vocab rounded up to even) */
   logits: GPUBuffer
   /** What the steps of a batch are about, written before each submit. */
@@ -72,6 +83,10 @@ export interface Sizes {
   drawn: number
   /** Parts that a context is split into at most. */
   splits: number
+  /** Mixtures: choices a token has at most, 1 of a dense model; words noted of each layer, of which the first are marks. */
+  choices: number
+  seenWords: number
+  markWords: number
 }
 
 /** How things are stored. */
@@ -92,6 +107,9 @@ export function sizes(model: Model, limits: RunnerLimits, split = DEFAULT_SPLIT)
   const { vocabSize, maxPositions } = model.config
   const logitRows = Math.min(limits.tokens, Math.max(limits.sequences, Math.floor(LOGIT_BYTES / (8 * Math.ceil(vocabSize / 2)))))
   const positions = Math.min(maxPositions, limits.blocks * BLOCK_SIZE)
+  const { experts } = model.config
+  const drawn = Math.max(limits.tokens, limits.chain * limits.sequences)
+  const marks = limits.chain * markWords(model.config)
   return {
     logitRows,
     positions,
@@ -99,7 +117,10 @@ export function sizes(model: Model, limits: RunnerLimits, split = DEFAULT_SPLIT)
     tableEntries: limits.sequences * Math.ceil(maxPositions / BLOCK_SIZE),
     maskWords: limits.tokens * Math.ceil(limits.tokens / 32),
     held: Math.max(1024, 4 * limits.sequences),
-    drawn: Math.max(limits.tokens, limits.chain * limits.sequences),
+    drawn,
+    choices: experts ?? 1,
+    markWords: marks,
+    seenWords: experts ? Math.ceil((marks + drawn * experts) / 64) * 64 : 0, // bound at multiples of 256 bytes
     splits: Math.ceil(positions / split),
   }
 }
@@ -132,6 +153,7 @@ export async function allocate(device: GPUDevice, model: Model, limits: RunnerLi
     matrices: Object.fromEntries(Object.entries(matrices).map(([name, m]) => [name, matrix(`layer ${l} ${name}`, m.rows, m.columns)])) as Record<MatrixName, { data: number; scales?: number }>,
     attentionNorm: plan.add(`layer ${l} attention norm`, (c.hidden + biases) * f32, weight),
     ffnNorm: plan.add(`layer ${l} ffn norm`, c.hidden * f32, weight),
+    router: plan.add(`layer ${l} router`, (c.experts ?? 0) * c.hidden * f32, weight),
     cache: plan.add(`layer ${l} keys and values`, layerCache, storage, fewerBlocks),
   }))
   const embed = matrix('input table', vocab, c.hidden)
@@ -142,9 +164,13 @@ export async function allocate(device: GPUDevice, model: Model, limits: RunnerLi
     x: plan.add('residual stream', limits.tokens * c.hidden * f32, storage),
     q: plan.add('queries', limits.tokens * c.heads * c.headDim * f32, storage),
     attended: plan.add('attention output', limits.tokens * c.heads * c.headDim * f32, storage),
-    middle: plan.add('SwiGLU middle', limits.tokens * c.ffn * f32, storage),
+    middle: plan.add('SwiGLU middle', limits.tokens * s.choices * c.ffn * f32, storage),
     fresh: plan.add('new keys and values', formats.kv === 'int8' ? limits.tokens * 2 * c.kvHeads * c.headDim * f32 : 0, storage),
     partials: plan.add('parts of attention', decodes * c.heads * s.splits * (c.headDim + 4) * f32, storage),
+    routes: plan.add('routes', c.experts ? limits.tokens * s.choices * 8 : 0, storage),
+    order: plan.add('order of assignments', c.experts ? (limits.tokens + 64) * s.choices * 4 : 0, storage),
+    parts: plan.add('outputs of experts', c.experts ? limits.tokens * s.choices * c.hidden * f32 : 0, storage),
+    seen: plan.add('experts seen', c.layers * s.seenWords * 4, result | GPUBufferUsage.COPY_DST),
     logits: plan.add('logits', s.logitRows * vocab * f32, result),
     step: plan.add('step', s.slots * STEP_SLOT, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST),
     rows: plan.add('rows', s.drawn * 4 * ROW_WORDS, kept),
@@ -163,6 +189,7 @@ export async function allocate(device: GPUDevice, model: Model, limits: RunnerLi
   const both = ({ data, scales }: { data: number; scales?: number }): Matrix => (scales === undefined ? { data: at(data) } : { data: at(data), scales: at(scales) })
   const memory: Memory = {
     ...each(rest),
+    marks: s.markWords,
     embed: both(embed),
     unembed: both(unembed),
     layers: layers.map(({ matrices: numbers, ...others }) => ({

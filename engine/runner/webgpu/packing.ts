@@ -35,6 +35,7 @@ export function packedMatrices(c: ModelConfig): Record<MatrixName, PackedMatrix>
   const part = (tensor: LayerTensor, packing: Packing): Part => ({ tensor, rows: layerShape(c, tensor)[0], ...packing })
   const heads = (base: number): Packing => ({ base, group: c.headDim, stride: c.headDim })
   const plain: Packing = { base: 0, group: 1, stride: 1 }
+  const { experts = 1 } = c // a mixture's matrices lie one after the other
   return {
     qkv: {
       rows: (c.heads + 2 * c.kvHeads) * c.headDim,
@@ -43,11 +44,11 @@ export function packedMatrices(c: ModelConfig): Record<MatrixName, PackedMatrix>
     },
     o: { rows: c.hidden, columns: c.heads * c.headDim, parts: [part('o', plain)] },
     gateUp: {
-      rows: 2 * c.ffn,
+      rows: 2 * experts * c.ffn,
       columns: c.hidden,
       parts: [part('gate', { base: 0, group: 1, stride: 2 }), part('up', { base: 1, group: 1, stride: 2 })],
     },
-    down: { rows: c.hidden, columns: c.ffn, parts: [part('down', plain)] },
+    down: { rows: experts * c.hidden, columns: c.ffn, parts: [part('down', plain)] },
   }
 }
 

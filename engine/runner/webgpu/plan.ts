@@ -31,3 +31,26 @@ export function waysOf(plan: MatmulPlan, tokens: number): string[] {
   const last = plan.findIndex((entry) => tokens <= entry.upTo)
   return [...new Set(plan.slice(0, last < 0 ? undefined : last + 1).map((entry) => entry.way))]
 }
+
+/** How a mixture's assignments are taken: each by itself, or tiles of one expert's, and the way that does it. */
+export interface ExpertPlan {
+  tile: number
+  way: string
+}
+
+/** All plans that expertPlan may answer with. */
+export function expertPlans({ software, subgroups }: Pick<DeviceTraits, 'software' | 'subgroups'>): ExpertPlan[] {
+  if (software) return [{ tile: 1, way: 'row' }, { tile: 4, way: 'row4' }]
+  const cooperative = (tile: number) => ({ tile, way: `cooperative${tile}-${subgroups ? 'subgroup' : 'workgroup'}-${DEFAULT_WIDTH}` })
+  return [cooperative(1), cooperative(4), cooperative(8), { tile: 32, way: 'tile32' }]
+}
+
+/** For so many assignments to so many experts: tiles that are half full on average at least. */
+export function expertPlan(plans: readonly ExpertPlan[], assignments: number, experts: number): ExpertPlan {
+  return plans.findLast(({ tile }) => tile === 1 || assignments >= (experts * tile) / 2) ?? plans[0]!
+}
+
+/** Assignments with what fills up the tiles of each expert, at most. */
+export function paddedAssignments(assignments: number, experts: number, tile: number): number {
+  return Math.ceil((assignments + Math.min(experts, assignments) * (tile - 1)) / tile) * tile
+}

@@ -2,8 +2,9 @@
 export interface ReadbackSlot {
   /** Sampled tokens, then timestamps. */
   results: GPUBuffer
-  /** Grown when logits are asked for. */
+  /** Made and grown when logits, or who was sent to which expert, are asked for. */
   logits: GPUBuffer | undefined
+  experts: GPUBuffer | undefined
 }
 
 /**
@@ -19,6 +20,7 @@ export class ReadbackRing {
     this.free = Array.from({ length: count }, (_, i) => ({
       results: device.createBuffer({ label: `results ${i}`, size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ }),
       logits: undefined,
+      experts: undefined,
     }))
   }
 
@@ -34,13 +36,12 @@ export class ReadbackRing {
     else this.free.push(slot)
   }
 
-  /** The slot's logits buffer, made or grown to hold `bytes`. */
-  logitsOf(slot: ReadbackSlot, bytes: number): GPUBuffer {
-    if (!slot.logits || slot.logits.size < bytes) {
-      slot.logits?.destroy()
-      slot.logits = this.device.createBuffer({ label: 'logits readback', size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ })
-    }
-    return slot.logits
+  /** One of the slot's other buffers, made or grown to hold `bytes`. */
+  holding(slot: ReadbackSlot, what: 'logits' | 'experts', bytes: number): GPUBuffer {
+    const held = slot[what]
+    if (held && held.size >= bytes) return held
+    held?.destroy()
+    return (slot[what] = this.device.createBuffer({ label: `${what} readback`, size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ }))
   }
 
   /** Slots still out are destroyed when they come back. */
@@ -50,7 +51,8 @@ export class ReadbackRing {
   }
 }
 
-function destroySlot({ results, logits }: ReadbackSlot): void {
+function destroySlot({ results, logits, experts }: ReadbackSlot): void {
   results.destroy()
   logits?.destroy()
+  experts?.destroy()
 }

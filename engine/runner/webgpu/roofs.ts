@@ -90,7 +90,7 @@ export class WebGpuProbe implements RoofProbe {
     const invalid = device.popErrorScope()
     const error = (await outOfMemory) ?? (await invalid)
     if (error) throw new RunnerError(`Reading ${megabytes(bytes)} needs a buffer of that size, which the graphics card could not give: ${error.message}`, 'out-of-memory', { cause: error })
-    await fillSynthetic(device, 1, [{ buffer, tensor: 0, rows: vectors, columns: 4, base: 0, group: 1, stride: 1 }])
+    await fillSynthetic(device, 1, [{ matrix: { data: buffer }, tensor: 0, rows: vectors, columns: 4, base: 0, group: 1, stride: 1 }])
     device.queue.writeBuffer(this.readParameters, 0, Uint32Array.of(vectors))
     // A small working set is read several times a pass, or the submit would be what is timed.
     const times = Math.max(1, Math.round(((this.opened.software ? 16 : 256) * MB) / bytes))

@@ -11,23 +11,25 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let pair = (id.x + id.y * groups.x * WG) * 2;
   let token = id.z;
   if (pair >= PAIRS || token >= tokens()) { return; }
-  let start = inputRow(token) * COLS4;
-  let row = matrixRow(token) + pair * 2;
-  // An odd number of pairs: the last invocation computes its first pair twice and keeps one.
-  let next = select(row, row + 2, pair + 1 < PAIRS);
   var a = vec4f();
   var b = vec4f();
   var c = vec4f();
   var d = vec4f();
   var squares = vec4f();
-  for (var i = 0u; i < COLS4; i++) {
-    let raw = x[start + i];
-    let v = raw * gain(i);
-    squares += raw * raw;
-    a += weight4(row, i) * v;
-    b += weight4(row + 1, i) * v;
-    c += weight4(next, i) * v;
-    d += weight4(next + 1, i) * v;
+  for (var p = 0u; p < parts(); p++) {
+    let start = inputRow(token, p) * COLS4;
+    let row = matrixRow(token, p) + pair * 2;
+    // An odd number of pairs: the last invocation computes its first pair twice and keeps one.
+    let next = select(row, row + 2, pair + 1 < PAIRS);
+    for (var i = 0u; i < COLS4; i++) {
+      let raw = x[start + i];
+      let v = raw * gain(i);
+      squares += raw * raw;
+      a += weight4(row, i) * v;
+      b += weight4(row + 1, i) * v;
+      c += weight4(next, i) * v;
+      d += weight4(next + 1, i) * v;
+    }
   }
   let one = vec4f(1);
   let by = scale(dot(squares, one));

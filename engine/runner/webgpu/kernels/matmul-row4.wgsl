@@ -11,9 +11,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let token = id.z * 4;
   let count = tokens();
   if (pair >= PAIRS || token >= count || idle(token)) { return; }
-  let row = matrixRow(token) + pair * 2;
+  let row = matrixRow(token, 0) + pair * 2;
   // Past the last token the last one is computed again and dropped.
-  let start = vec4u(inputRow(token), inputRow(min(token + 1, count - 1)), inputRow(min(token + 2, count - 1)), inputRow(min(token + 3, count - 1))) * COLS4;
+  let start = vec4u(inputRow(token, 0), inputRow(min(token + 1, count - 1), 0), inputRow(min(token + 2, count - 1), 0), inputRow(min(token + 3, count - 1), 0)) * COLS4;
   var a0 = vec4f(); var b0 = vec4f(); var s0 = vec4f();
   var a1 = vec4f(); var b1 = vec4f(); var s1 = vec4f();
   var a2 = vec4f(); var b2 = vec4f(); var s2 = vec4f();

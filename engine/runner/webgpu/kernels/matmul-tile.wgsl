@@ -22,7 +22,7 @@ fn main(
   let firstToken = group.z * 4 * SIDE;
   if (idle(firstToken)) { return; }
   let count = tokens();
-  let base = matrixRow(firstToken);
+  let base = matrixRow(firstToken, 0);
   let column = thread % SIDE; // which pairs: column and column + SIDE
   let line = thread / SIDE; // which tokens: line, line + SIDE, …
   var y0 = vec4f(); // (pair 0 even, pair 0 odd, pair 1 even, pair 1 odd) of the first token
@@ -39,7 +39,7 @@ fn main(
       var vw = vec4f();
       if (k + c < COLS4) {
         if (firstToken + r < count) {
-          let raw = x[inputRow(firstToken + r) * COLS4 + k + c];
+          let raw = x[inputRow(firstToken + r, 0) * COLS4 + k + c];
           squares[i] += dot(raw, raw); // the same invocation each time round
           vx = raw * gain(k + c);
         }

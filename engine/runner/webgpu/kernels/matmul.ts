@@ -10,19 +10,28 @@ import reduceWorkgroupWgsl from './reduce-workgroup.wgsl?raw'
 import plainWgsl from './input-plain.wgsl?raw'
 import normalisedWgsl from './input-normalised.wgsl?raw'
 import denseWgsl from './rows-dense.wgsl?raw'
+import expertsWgsl from './rows-experts.wgsl?raw'
+import expertsSumWgsl from './rows-experts-sum.wgsl?raw'
 
 /** A packed matrix (2 · pairs, columns) and the override constants of what stands before and behind the matmul. */
 export interface MatmulShape {
   pairs: number
   columns: number
   around: Record<string, number>
+  /** Matrices of this shape, one after the other (default 1). */
+  experts?: number
 }
 
 /** What is fused around a matmul: RMSNorm in front or nothing, and what becomes of each pair of sums. */
 export interface MatmulUse {
   name: string
   input: 'plain' | 'normalised'
-  /** WGSL of the output: tokens(), inputRow(), finish(). */
+  /**
+   * Whose matrix: all tokens' one (default), each assignment's expert's, or those of all the experts a token was sent to.
+   * The bindings of routes and order follow `bindings`.
+   */
+  rows?: 'experts' | 'experts-sum'
+  /** WGSL of the output: inputRow(), finish(), and tokens() unless assignments are what is computed. */
   output: string
   /** Storage bindings after the matrix, the input and the gains. */
   bindings: readonly GPUBufferBindingType[]
@@ -49,15 +58,18 @@ export const DEFAULT_WIDTH = 64
 
 /** All ways to do this matmul on a matrix of this format. Which one suits how many tokens is a plan's affair: see plan.ts. */
 export function matmulKernels(use: MatmulUse, format: MatrixFormat = F32): MatmulKernel[] {
-  const bindings: GPUBufferBindingType[] = [
-    'read-only-storage', 'read-only-storage', ...(use.input === 'normalised' ? ['read-only-storage' as const] : []), ...use.bindings,
-    ...(scaled(format) ? ['read-only-storage' as const] : []),
-  ]
-  const around = [stepWgsl, weightsSource(format, bindings.length), denseWgsl, use.input === 'plain' ? plainWgsl : normalisedWgsl, use.output].join('\n')
-  const matrix = ({ pairs, columns }: MatmulShape) => {
+  const read = (count: number) => Array<GPUBufferBindingType>(count).fill('read-only-storage')
+  const own = [...read(use.input === 'normalised' ? 3 : 2), ...use.bindings]
+  const bindings = [...own, ...read(use.rows === 'experts' ? 2 : use.rows === 'experts-sum' ? 1 : 0), ...read(scaled(format) ? 1 : 0)]
+  const rowsWgsl = !use.rows ? denseWgsl : `const ROUTES = ${own.length + 1}u;\n${use.rows === 'experts' ? expertsWgsl : expertsSumWgsl}`
+  const around = [stepWgsl, weightsSource(format, bindings.length), rowsWgsl, use.input === 'plain' ? plainWgsl : normalisedWgsl, use.output].join('\n')
+  // Of a mixture, as many experts' matrices as can have been touched.
+  const matrix = ({ pairs, columns, experts = 1 }: MatmulShape, load: Load) => {
     const { data, scales } = matrixBytes(format, 2 * pairs, columns)
-    return data + scales
+    return (data + scales) * Math.min(experts, use.rows ? load.rows * load.experts : 1)
   }
+  // What the grid goes over: tokens, or assignments with what fills up their tiles.
+  const spread = (load: Load) => (use.rows === 'experts' ? load.assignments : use.rows === 'experts-sum' ? load.rows : use.tokens(load))
   const common = (way: string, tokensTogether: number, source: string) => ({
     name: `${use.name}/${way}${format.format === 'f32' ? '' : `, ${format.format}`}`,
     way,
@@ -65,34 +77,34 @@ export function matmulKernels(use: MatmulUse, format: MatrixFormat = F32): Matmu
     source: `${source}\n${around}`,
     bindings,
     flops: ({ pairs, columns }: MatmulShape, load: Load) => 4 * pairs * columns * use.tokens(load),
-    bytes: (shape: MatmulShape, load: Load) => matrix(shape) + 4 * shape.columns * use.tokens(load) + use.outputBytes(shape, use.tokens(load)),
+    bytes: (shape: MatmulShape, load: Load) => matrix(shape, load) + 4 * shape.columns * use.tokens(load) + use.outputBytes(shape, use.tokens(load)),
   })
-  const constants = ({ pairs, columns, around }: MatmulShape, own: Record<string, number>) => ({ PAIRS: pairs, ...weightsConstants(format, columns), ...own, ...around })
+  const constants = ({ pairs, columns, around }: MatmulShape, mine: Record<string, number>) => ({ PAIRS: pairs, ...weightsConstants(format, columns), ...mine, ...around })
   const any = () => true
 
   const row: MatmulKernel = {
     ...common('row', 1, rowWgsl),
     suits: any,
     constants: (shape) => constants(shape, { WG: ROW_WG }),
-    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2 / ROW_WG), 1, use.tokens(load)],
+    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2 / ROW_WG), 1, spread(load)],
   }
   const row4: MatmulKernel = {
     ...common('row4', 4, row4Wgsl),
     suits: any,
     constants: (shape) => constants(shape, { WG: ROW_WG }),
-    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / ROW_WG), 1, Math.ceil(use.tokens(load) / 4)],
+    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / ROW_WG), 1, Math.ceil(spread(load) / 4)],
   }
   const cooperative = (together: number, reduce: 'subgroup' | 'workgroup', width: number): MatmulKernel => ({
     ...common(`cooperative${together}-${reduce}-${width}`, together, `${reduce === 'subgroup' ? reduceSubgroupWgsl : reduceWorkgroupWgsl}\nconst TOKENS = ${together}u;\n${cooperativeWgsl}`),
     suits: (device) => reduce === 'workgroup' || device.subgroups,
     constants: (shape) => constants(shape, { WG: width }),
-    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2), 1, Math.ceil(use.tokens(load) / together)],
+    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / 2), 1, Math.ceil(spread(load) / together)],
   })
   const tile = (side: 8 | 16): MatmulKernel => ({
     ...common(`tile${4 * side}`, 4 * side, tileWgsl),
     suits: any,
     constants: (shape) => constants(shape, { SIDE: side }),
-    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / (2 * side)), 1, Math.ceil(use.tokens(load) / (4 * side))],
+    grid: ({ pairs }, load): Grid => [Math.ceil(pairs / (2 * side)), 1, Math.ceil(spread(load) / (4 * side))],
   })
   return [
     row, row4,

@@ -13,7 +13,7 @@ override BIAS: bool;
 @group(0) @binding(6) var<storage, read_write> q: array<vec2f>;
 
 fn tokens() -> u32 { return step.rows; }
-fn inputRow(token: u32) -> u32 { return token; }
+fn inputRow(token: u32, part: u32) -> u32 { return token; }
 
 fn finish(pair: u32, token: u32, sums: vec2f) {
   let half = HEAD_DIM / 2;

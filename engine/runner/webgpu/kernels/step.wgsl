@@ -11,8 +11,8 @@ struct Step {
   copies: u32,      // slots to be copied before anything else
   experts: u32,     // mixture of experts: how many a token is sent to
   expertTile: u32,  // tokens of one expert that a workgroup takes together; 1: each by itself
+  assignments: u32, // (token, choice of expert) pairs, with what fills up the last tile of each expert
   touched: u32,     // where this step's marks of touched experts begin
-  unused: u32,
 }
 
 // One token to compute. It sees the positions below `context`, and those up to `extent` whose bit is set in its
