@@ -2,6 +2,7 @@ import { hardware, type Hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
 import type { StepCost, Work } from '../serving/step-cost'
 import type { Roofs } from '../trace/trace'
+import { tokensPerIteration, type Speculation } from './speculation'
 
 export interface RooflineOptions {
   hardware: string
@@ -16,6 +17,8 @@ export interface RooflineOptions {
   mbu?: number
   /** Added to every step: launches, scheduling, sampling (default 1 ms). */
   overheadMs?: number
+  /** Draft and verify; steps are then per token, in expectation. */
+  speculation?: Speculation | null
 }
 
 /** Bytes a weight. */
@@ -50,34 +53,84 @@ export function roofline(options: RooflineOptions): StepCost & { hardware: Hardw
   const byteUnit = kv / 1024
   const msPerFlopUnit = flopUnit / flopsPerMs
   const msPerByteUnit = byteUnit / bytesPerMs
+  const provenance = { how: 'modelled', hardware: `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}`, model: m.label } as const
+  const step = (n: number, s: number, p: number, pc: number) => (n + p === 0 ? 0 : Math.max(flopsOf(n, p, s, pc) / flopsPerMs, bytesOf(n, p, s, pc) / bytesPerMs) + overheadMs)
+  const roofs: Roofs = { flopsPerSecond: flopsPerMs * 1000, read: [{ bytes: h.memoryBytes * tensorParallel, bytesPerSecond: bytesPerMs * 1000 }], overheadMs }
+  if (options.speculation) return { hardware: h, model: m, roofs, provenance, ...speculative(options.speculation) }
   return {
     hardware: h,
     model: m,
-    roofs: { flopsPerSecond: flopsPerMs * 1000, read: [{ bytes: h.memoryBytes * tensorParallel, bytesPerSecond: bytesPerMs * 1000 }], overheadMs },
-    provenance: { how: 'modelled', hardware: `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}`, model: m.label },
-    step(n, s, p, pc) {
-      if (n + p === 0) return 0
-      return Math.max(flopsOf(n, p, s, pc) / flopsPerMs, bytesOf(n, p, s, pc) / bytesPerMs) + overheadMs
+    roofs,
+    provenance,
+    step,
+    machine: {
+      work: (n, s, p, pc) => ({ flops: flopsOf(n, p, s, pc), bytes: bytesOf(n, p, s, pc) }),
+      roofs,
     },
     counted: {
       rates: [overheadMs, msPerFlopUnit, msPerByteUnit, 0, 0],
       work(n, s, p, pc2, into: Work) {
-        const { first, growth } = into
-        const flops = Math.round(flopsOf(n, p, 0, pc2 / 2) / flopUnit) + 1024 * s
-        const bytes = Math.round(bytesOf(n, p, 0, pc2 / 2) / byteUnit) + 1024 * s
-        const compute = flops * msPerFlopUnit
-        const memory = bytes * msPerByteUnit
-        const bound = compute >= memory
-        first[0] = 1
-        first[1] = bound ? flops : 0
-        first[2] = bound ? 0 : bytes
-        growth[1] = bound ? 1024 * n : 0
-        growth[2] = bound ? 0 : 1024 * n
-        // Contexts grow: where the other side grows faster, it takes over some steps from now. Well before that, look again.
-        const closing = 1024 * n * (bound ? msPerByteUnit - msPerFlopUnit : msPerFlopUnit - msPerByteUnit)
-        into.steps = p > 0 ? 1 : closing <= 0 ? Infinity : Math.max(1, Math.floor((Math.abs(compute - memory) / closing) * (1 - 1e-9)) - 1)
+        into.first[0] = 1
+        const steps = branch(into, 1, flopsOf(n, p, 0, pc2 / 2), bytesOf(n, p, 0, pc2 / 2), s, s, n, n)
+        into.steps = p > 0 ? 1 : steps
       },
     },
+  }
+
+  /**
+   * Puts the roof that binds into slots `slot` (FLOPs) and `slot` + 1 (bytes): the weights' share, and that of
+   * the contexts, which grow by so many tokens a step. Returns how many steps the same roof binds.
+   */
+  function branch(into: Work, slot: number, flopsAtStart: number, bytesAtStart: number, flopContext: number, byteContext: number, flopGrowth: number, byteGrowth: number): number {
+    const { first, growth } = into
+    const flops = Math.round(flopsAtStart / flopUnit) + 1024 * flopContext
+    const bytes = Math.round(bytesAtStart / byteUnit) + 1024 * byteContext
+    const compute = flops * msPerFlopUnit
+    const memory = bytes * msPerByteUnit
+    const bound = compute >= memory
+    first[slot] = bound ? flops : 0
+    first[slot + 1] = bound ? 0 : bytes
+    growth[slot] = bound ? 1024 * flopGrowth : 0
+    growth[slot + 1] = bound ? 0 : 1024 * byteGrowth
+    // Contexts grow: where the other side grows faster, it takes over some steps from now. Well before that, look again.
+    const faster = 1024 * (byteGrowth * msPerByteUnit - flopGrowth * msPerFlopUnit)
+    const closing = bound ? faster : -faster
+    return closing <= 0 ? Infinity : Math.max(1, Math.floor((Math.abs(compute - memory) / closing) * (1 - 1e-9)) - 1)
+  }
+
+  /**
+   * Per token: one verification, in which every sequence has K drafts besides its own token, and K draft
+   * steps of c plain ones each, shared among the tokens that the iteration yields. A verification reads a
+   * context once for all its tokens and computes with it for each: at a high batch compute binds, and drafts no
+   * longer come free. What prompts add to a step they add as before.
+   */
+  function speculative(speculation: Speculation): Pick<StepCost, 'step' | 'counted'> {
+    const { drafts, draft_cost } = speculation
+    const tokens = tokensPerIteration(speculation.acceptance, drafts)
+    const share = 1 / tokens
+    const drafting = (drafts * draft_cost) / tokens
+    const rows = drafts + 1
+    const verify = (n: number, s: number) => Math.max(flopsOf(n * rows, 0, s * rows, 0) / flopsPerMs, bytesOf(n * rows, 0, s, 0) / bytesPerMs) + overheadMs
+    const decode = (n: number, s: number) => (n > 0 ? share * verify(n, s) + drafting * step(n, s, 0, 0) : 0)
+    const prompts = (n: number, s: number, p: number, pc: number) => (p > 0 ? step(n, s, p, pc) - step(n, s, 0, 0) : 0)
+    return {
+      step: (n, s, p, pc) => decode(n, s) + prompts(n, s, p, pc),
+      counted: {
+        rates: [overheadMs * (share + drafting), share * msPerFlopUnit, share * msPerByteUnit, drafting * msPerFlopUnit, drafting * msPerByteUnit],
+        work(n, s, p, pc2, into: Work) {
+          into.extra = prompts(n, s, p, pc2 / 2)
+          into.first.fill(0)
+          if (n === 0) {
+            into.steps = 1
+            return
+          }
+          into.first[0] = 1
+          const verifies = branch(into, 1, flopsOf(n * rows, 0, 0, 0), bytesOf(n * rows, 0, 0, 0), s * rows, s, n * rows, n)
+          const drafts = branch(into, 3, flopsOf(n, 0, 0, 0), bytesOf(n, 0, 0, 0), s, s, n, n)
+          into.steps = p > 0 ? 1 : Math.min(verifies, drafts)
+        },
+      },
+    }
   }
 }
 

@@ -17,26 +17,35 @@ export interface ArrivalSpec {
 /** Times of arrival, ms, one after another. */
 export type Arrivals = () => number
 
-/** Open arrivals: nobody waits for an answer before sending. */
-export function openArrivals(spec: ArrivalSpec, random: Random): Arrivals {
+/** Periods without any load that are passed over before the search for a request is given up. */
+const MOST_EMPTY = 1_000_000
+
+/**
+ * Open arrivals: nobody waits for an answer before sending. `factor`: what the rate is multiplied by in
+ * each period. Throws RangeError when no period has any load.
+ */
+export function openArrivals(spec: ArrivalSpec, random: Random, factor?: (period: number) => number): Arrivals {
   const mean = 1000 / spec.rate
   const steady = gaps(spec, mean, random)
-  if (spec.profile.length === 0) return steady
-  // Load over time: unit time passes as fast as the profile says (exact for Poisson, and keeps a gamma's cv).
-  const { profile, profile_period_ms: period } = spec
+  if (!factor) return steady
+  // Load over time: unit time passes as fast as the factor says (exact for Poisson, and keeps a gamma's cv).
+  const { profile_period_ms: period } = spec
   let t = 0
   let last = 0
   return () => {
     let left = steady() - last
     last += left
-    for (;;) {
+    for (let empty = 0; empty < MOST_EMPTY; ) {
       const index = Math.floor(t / period)
-      const factor = profile[index % profile.length]!
+      const f = factor(index)
       const end = (index + 1) * period
-      if (factor > 0 && left <= (end - t) * factor) return (t += left / factor)
-      left -= (end - t) * factor
-      t = end
+      if (f > 0 && left <= (end - t) * f) return (t += left / f)
+      left -= (end - t) * f
+      // A period of no length (a rounding of t) must not stop time.
+      t = end > t ? end : t + period
+      empty = f > 0 ? 0 : empty + 1
     }
+    throw new RangeError('arrivals.profile and the profiles of the regions leave no load at any time')
   }
 }
 

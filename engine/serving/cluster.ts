@@ -1,8 +1,9 @@
 import type { Arrivals } from './arrivals'
 import { EventHeap, type Timed } from './heap'
-import { Job, type Station } from './replica'
+import { Pool } from './pool'
+import type { Job, Station } from './replica'
 import type { Random } from './random'
-import { router, type Route, type RouterName } from './router'
+import type { RouterName } from './router'
 
 /** Who watches the cluster; times in ms. */
 export interface ClusterObserver {
@@ -10,26 +11,35 @@ export interface ClusterObserver {
   /** Answered; `at` is when the client has it. */
   answered(job: Job, at: number): void
   rejected(job: Job, at: number, reason: string): void
+  /** Reached a station's line. */
+  queued?(job: Job, at: number): void
+  /** Left a station for another one: what it computed is on its way, or its question is. */
+  moved?(job: Job, at: number): void
+  /** A number of the cluster's changes: requests in the system, or replicas that are paid for. */
+  changed?(at: number, inSystem: number, replicas: number): void
 }
 
 export interface ClusterOptions {
+  /** The replicas, and after them those of the smaller model where there is a cascade. */
   stations: readonly Station[]
   /** Stations share this clock with the cluster. */
   clock: { now: number }
   router: RouterName
   routing: Random
   staleness: number
-  /** One-way network time of each station, ms. */
-  network: readonly number[]
+  /** One-way network time of each station, ms, for each home of clients. */
+  travel: readonly (readonly number[])[]
   /** Requests waiting at a station at most. */
   maxQueue: number
-  /** Prompts longer than this go to the last so many stations. */
+  /** Prompts longer than this go to the last so many replicas. */
   longPool: { threshold: number; replicas: number } | null
-  /** The first so many stations compute prompts, the others decode; ms per token handed over. */
+  /** The first so many replicas compute prompts, the others decode; ms per token handed over. */
   disaggregation: { prefill: number; transfer: number } | null
+  /** Stations from `first` on run the smaller model; asking whether its answer will do takes `decide` ms. */
+  cascade: { first: number; decide: number; upFront: boolean; again: (job: Job) => Job } | null
   autoscaler: { min: number; interval: number; upAbove: number; downBelow: number; startup: number } | null
-  /** Why a request can never be served, or undefined. */
-  refuses(job: Job): string | undefined
+  /** Why a request can never be served by that station, or undefined. */
+  refuses(job: Job, station: number): string | undefined
   observer: ClusterObserver
 }
 
@@ -44,7 +54,7 @@ export interface Source {
   closed?: { users: number; think: () => number }
 }
 
-type News = Timed & ({ kind: 'send' } | { kind: 'door'; job: Job; station: number } | { kind: 'look' })
+type News = Timed & ({ kind: 'send' } | { kind: 'door'; job: Job; station: number } | { kind: 'route'; job: Job; pool: Pool } | { kind: 'look' })
 interface End extends Timed {
   station: number
 }
@@ -58,18 +68,25 @@ export class Cluster {
   readonly outstanding: Int32Array
   private readonly ends = new EventHeap<End>()
   private readonly news = new EventHeap<News>()
-  private readonly route?: Route
-  private readonly central: Job[] = []
-  private centralHead = 0
+  private readonly main: Pool
+  private readonly long?: Pool
+  private readonly small?: Pool
+  /** Of each station: the pool whose line it pulls from. */
+  private readonly poolOf: Pool[]
+  /** On their way to a station that has taken them from a line. */
+  private readonly coming: Int32Array
+  private readonly answers: Int32Array
   /** Stations to be started once everything at this time has happened. */
   private readonly ready: number[] = []
   private readonly endTimes: Float64Array
+  private readonly endOf: End[]
   private readonly seen: { at: number; outstanding: Int32Array; blocks: Int32Array }
   /** Answers can cause arrivals or moves between stations: no run of steps may pass another station's end. */
   private readonly feedback: boolean
-  private choices: number[]
-  private readonly longChoices: number[] = []
   private running: number
+  /** Replicas that take no more requests and still have some. */
+  private readonly draining = new Set<number>()
+  private readonly starting: { station: number; at: number }[] = []
   private created = 0
   private next = Infinity
   /** Requests arrived and neither answered nor rejected. */
@@ -77,24 +94,40 @@ export class Cluster {
   /** ∫ inSystem dt up to its last change, requests × ms; summed by changes, which are the same however many steps are taken at once. */
   area = 0
   private changed = 0
+  /** ∫ replicas paid for dt up to its last change, replicas × ms. */
+  private paidArea = 0
+  private paidSince = 0
+  private paid: number
 
   constructor(private readonly source: Source, private readonly options: ClusterOptions) {
-    const { stations, autoscaler, longPool, disaggregation } = options
+    const { stations, autoscaler, longPool, disaggregation, cascade } = options
     const n = stations.length
+    const replicas = cascade?.first ?? n
     this.outstanding = new Int32Array(n)
+    this.coming = new Int32Array(n)
+    this.answers = new Int32Array(n)
     this.endTimes = new Float64Array(n).fill(Infinity)
+    this.endOf = Array.from({ length: n }, (_, station) => ({ time: Infinity, rank: station, station })) // by station: the order must not depend on when ends were foreseen
     this.seen = { at: -Infinity, outstanding: new Int32Array(n), blocks: new Int32Array(n) }
-    this.feedback = source.closed !== undefined || disaggregation !== null || autoscaler !== null || options.router === 'central-queue' && n > 1
-    this.running = autoscaler?.min ?? n
-    this.choices = Array.from({ length: disaggregation?.prefill ?? this.running }, (_, i) => i)
-    if (longPool) this.longChoices = this.choices.splice(n - longPool.replicas)
-    if (options.router !== 'central-queue') {
-      this.route = router(options.router, {
-        outstanding: (i) => (options.staleness > 0 ? this.seen.outstanding[i]! : this.outstanding[i]!),
-        blocksUsed: (i) => (options.staleness > 0 ? this.seen.blocks[i]! : stations[i]!.blocksUsed),
-        cachedTokens: (i, prefix) => stations[i]!.cachedTokens(prefix),
-      }, options.routing)
+    const central = options.router === 'central-queue'
+    this.feedback = source.closed !== undefined || disaggregation !== null || cascade !== null || autoscaler !== null || (central && n > 1)
+    this.running = autoscaler?.min ?? replicas
+    this.paid = this.running + n - replicas
+    const stale = options.staleness > 0
+    const view = {
+      outstanding: (i: number) => (stale ? this.seen.outstanding[i]! : this.outstanding[i]!),
+      blocksUsed: (i: number) => (stale ? this.seen.blocks[i]! : stations[i]!.blocksUsed),
+      cachedTokens: (i: number, prefix: readonly number[]) => stations[i]!.cachedTokens(prefix),
+      roundTrip: (home: number, i: number) => 2 * this.way(home, i),
+      perAnswer: (i: number) => (this.answers[i]! > 0 ? stations[i]!.busyTime(options.clock.now) / this.answers[i]! : 0),
     }
+    const pool = (from: number, to: number) => new Pool(Array.from({ length: to - from }, (_, i) => from + i), options.router, view, options.routing, stations)
+    const long = longPool ? replicas - longPool.replicas : replicas
+    this.main = pool(0, disaggregation?.prefill ?? long)
+    if (longPool) this.long = pool(long, replicas)
+    if (cascade) this.small = pool(replicas, n)
+    this.poolOf = Array.from({ length: n }, (_, i) => (i >= replicas ? this.small! : i >= long ? this.long! : this.main))
+    if (autoscaler) this.main.choices.length = this.running
     if (source.arrivals) this.next = source.total > 0 ? source.arrivals() : Infinity
     for (let u = 0; u < (source.closed?.users ?? 0) && u < source.total; u++) this.news.push({ time: 0, rank: 1, kind: 'send' })
     if (autoscaler) this.news.push({ time: autoscaler.interval, rank: 2, kind: 'look' })
@@ -116,7 +149,18 @@ export class Cluster {
     return true
   }
 
-  private end({ station, time }: End): void {
+  /** ∫ replicas paid for dt, replicas × ms, up to `now`. */
+  paidTime(now: number): number {
+    return this.paidArea + this.paid * (now - this.paidSince)
+  }
+
+  private way(home: number, station: number): number {
+    return this.options.travel[home]![station]!
+  }
+
+  private end(entry: End): void {
+    const { station, time } = entry
+    entry.time = Infinity // out of the heap: it may be used again
     if (this.endTimes[station] !== time) return // an arrival has changed when it ends
     this.endTimes[station] = Infinity
     this.options.stations[station]!.finish(this.done)
@@ -124,17 +168,35 @@ export class Cluster {
   }
 
   private readonly done = (job: Job, at: number): void => {
-    const { disaggregation, network } = this.options
-    if (disaggregation && job.replica < disaggregation.prefill && job.handOver) {
-      this.outstanding[job.replica]!--
+    const { disaggregation, cascade } = this.options
+    const { replica } = job
+    this.outstanding[replica]!--
+    this.answers[replica]!++
+    if (this.draining.has(replica) && this.outstanding[replica] === 0) {
+      this.draining.delete(replica)
+      this.pays(-1)
+    }
+    if (disaggregation && replica < disaggregation.prefill && job.handOver) {
       const target = this.decodeStation()
       this.outstanding[target]!++
+      this.options.observer.moved?.(job, at)
       this.news.push({ time: at + disaggregation.transfer * job.promptTokens, rank: 1, kind: 'door', job: job.handOver(), station: target })
       return
     }
-    this.outstanding[job.replica]!--
-    this.leave(at + network[job.replica]!)
-    this.options.observer.answered(job, at + network[job.replica]!)
+    if (cascade && replica >= cascade.first && !cascade.upFront) {
+      if (job.escalates) {
+        this.options.observer.moved?.(job, at)
+        this.news.push({ time: at + cascade.decide, rank: 1, kind: 'route', job: cascade.again(job), pool: this.main })
+        return
+      }
+      // Nobody sees an answer before it is found good enough.
+      job.firstToken = job.lastToken = at + cascade.decide
+      this.leave(job.lastToken + job.network)
+      this.options.observer.answered(job, job.lastToken + job.network)
+      return
+    }
+    this.leave(at + job.network)
+    this.options.observer.answered(job, at + job.network)
   }
 
   /** The decoding station with the fewest requests; ties go to the first. */
@@ -145,9 +207,19 @@ export class Cluster {
   }
 
   private count(change: number): void {
-    this.area += this.inSystem * (this.options.clock.now - this.changed)
-    this.changed = this.options.clock.now
+    const { now } = this.options.clock
+    this.area += this.inSystem * (now - this.changed)
+    this.changed = now
     this.inSystem += change
+    this.options.observer.changed?.(now, this.inSystem, this.paid)
+  }
+
+  private pays(change: number): void {
+    const { now } = this.options.clock
+    this.paidArea += this.paid * (now - this.paidSince)
+    this.paidSince = now
+    this.paid += change
+    this.options.observer.changed?.(now, this.inSystem, this.paid)
   }
 
   private leave(at: number): void {
@@ -162,13 +234,14 @@ export class Cluster {
         if (this.created < this.source.total) this.arrive(event.time)
         return
       case 'door': return this.enter(event.job, event.station)
+      case 'route': return this.send(event.job, event.pool, event.time)
       case 'look': return this.look(event.time)
     }
   }
 
   private arrive(now: number): void {
     const job = this.source.create(this.created++, now)
-    const { observer, longPool, network, refuses } = this.options
+    const { observer, longPool, cascade, refuses } = this.options
     this.count(1)
     observer.arrived(job)
     if (job.cached >= 0) {
@@ -178,14 +251,32 @@ export class Cluster {
       observer.answered(job, job.lastToken)
       return
     }
-    const reason = refuses(job)
+    const reason = refuses(job, 0)
     if (reason !== undefined) return this.reject(job, now, reason)
-    if (!this.route) return this.enterCentral(job, now)
+    if (cascade) return this.cascade(job, now)
+    this.send(job, longPool && job.promptTokens > longPool.threshold ? this.long! : this.main, now)
+  }
+
+  /** To the smaller model first, or to the one that a router in front picks; who cannot be served there goes to the larger. */
+  private cascade(job: Job, now: number): void {
+    const { first, decide, upFront } = this.options.cascade!
+    const small = (!upFront || !job.escalates) && this.options.refuses(job, first) === undefined
+    if (!small) job.escalates = true
+    const pool = small ? this.small! : this.main
+    if (upFront && decide > 0) this.news.push({ time: now + decide, rank: 1, kind: 'route', job, pool })
+    else this.send(job, pool, now)
+  }
+
+  private send(job: Job, pool: Pool, now: number): void {
+    if (!pool.route) return this.enterLine(job, pool, now)
     this.observeStations(now)
-    const choices = longPool && job.promptTokens > longPool.threshold ? this.longChoices : this.choices
-    const station = this.route(choices, job.promptTokens, job.prefix)
+    const station = pool.route(pool.choices, job.promptTokens, job.prefix, job.home)
     this.outstanding[station]!++
-    job.network = network[station]!
+    this.travel(job, station, now)
+  }
+
+  private travel(job: Job, station: number, now: number): void {
+    job.network = this.way(job.home, station)
     if (job.network > 0) this.news.push({ time: now + job.network, rank: 1, kind: 'door', job, station })
     else this.enter(job, station)
   }
@@ -204,32 +295,28 @@ export class Cluster {
     for (let i = 0; i < stations.length; i++) this.seen.blocks[i] = stations[i]!.blocksUsed
   }
 
-  private enterCentral(job: Job, now: number): void {
-    if (this.central.length - this.centralHead >= this.options.maxQueue && !this.options.stations.some((s) => s.hungry)) {
-      return this.reject(job, now, `${this.options.maxQueue} requests are waiting already`)
-    }
-    this.central.push(job)
+  private enterLine(job: Job, pool: Pool, now: number): void {
+    if (pool.line.length >= this.options.maxQueue && !pool.hungry) return this.reject(job, now, `${this.options.maxQueue} requests are waiting already`)
+    pool.line.push(job)
     // The first that stands idle takes it; if all are busy, the first to come to a step's end does.
-    for (let i = 0; i < this.options.stations.length; i++) {
-      if (this.options.stations[i]!.hungry && !this.options.stations[i]!.busy && !this.ready.includes(i)) {
-        this.ready.push(i)
-        return
-      }
-    }
+    const idle = pool.wake()
+    if (idle !== undefined) this.ready.push(idle)
   }
 
   private enter(job: Job, station: number): void {
     const s = this.options.stations[station]!
-    if (s.queueLength >= this.options.maxQueue && !s.hungry) {
+    if (this.coming[station]! > 0) this.coming[station]!-- // its place was kept
+    else if (s.queueLength >= this.options.maxQueue && s.room <= 0) {
       this.outstanding[station]!--
       return this.reject(job, this.options.clock.now, `${this.options.maxQueue} requests are waiting already`)
     }
+    this.options.observer.queued?.(job, this.options.clock.now)
     s.enqueue(job)
     if (!s.busy) this.ready.push(station)
   }
 
   private startReady(now: number): void {
-    const { ready, central } = this
+    const { ready } = this
     if (ready.length === 0) return
     const { stations } = this.options
     const bound = Math.min(this.next, this.news.time)
@@ -238,38 +325,61 @@ export class Cluster {
       const i = ready[r]!
       const station = stations[i]!
       if (station.busy || (r > 0 && ready[r - 1] === i)) continue
-      while (this.centralHead < central.length && station.hungry) {
-        const job = central[this.centralHead++]!
-        job.network = this.options.network[i]!
-        this.outstanding[i]!++
-        station.enqueue(job)
-      }
-      if (this.centralHead > 1024 && this.centralHead * 2 > central.length) {
-        central.splice(0, this.centralHead)
-        this.centralHead = 0
-      }
+      const pool = this.poolOf[i]!
+      if (!pool.route) this.pull(i, pool, now)
       // Those still to be started now may have news before anybody whose end is known: until then, a step at a time.
-      const end = station.start(now, !this.feedback ? bound : r < ready.length - 1 ? now : Math.min(bound, this.ends.time))
+      const end = station.start(now, !this.feedback ? bound : r < ready.length - 1 ? now : Math.min(bound, this.news.time, this.ends.time))
       this.endTimes[i] = end
-      if (end < Infinity) this.ends.push({ time: end, rank: i, station: i }) // by station: the order must not depend on when ends were foreseen
+      if (end < Infinity) this.foresee(i, end)
+      else if (!pool.route && this.coming[i] === 0) pool.rests(i)
     }
-    while (ready.length > 0) ready.pop()
+    ready.length = 0
+  }
+
+  /** A station takes from its pool's line what it has room for. */
+  private pull(station: number, pool: Pool, now: number): void {
+    const { line } = pool
+    const s = this.options.stations[station]!
+    while (line.length > 0 && s.room > this.coming[station]!) {
+      const job = line.shift()!
+      this.outstanding[station]!++
+      job.network = this.way(job.home, station)
+      if (job.network > 0) {
+        this.coming[station]!++
+        this.news.push({ time: now + job.network, rank: 1, kind: 'door', job, station })
+      } else {
+        this.options.observer.queued?.(job, now)
+        s.enqueue(job)
+      }
+    }
+  }
+
+  private foresee(station: number, end: number): void {
+    const known = this.endOf[station]!
+    // A server whose end an arrival has changed may still have its old end in the heap: that entry stays as it is.
+    const entry = known.time === Infinity ? known : { time: Infinity, rank: station, station }
+    entry.time = end
+    this.ends.push(entry)
   }
 
   private look(now: number): void {
-    const { autoscaler, stations } = this.options
+    const { autoscaler } = this.options
+    const { choices, members } = this.main
     let load = 0
-    for (const i of this.choices) load += this.outstanding[i]!
-    const each = load / this.choices.length
-    if (each > autoscaler!.upAbove && this.running < stations.length) {
+    for (const i of choices) load += this.outstanding[i]!
+    const each = load / choices.length
+    if (each > autoscaler!.upAbove && this.running < members.length) {
       const added = this.running++
+      // One that is still finishing its last requests is paid for already.
+      if (!this.draining.delete(added)) this.pays(1)
       this.starting.push({ station: added, at: now + autoscaler!.startup })
     } else if (each < autoscaler!.downBelow && this.running > autoscaler!.min && this.starting.length === 0) {
       this.running--
-      this.choices.pop()
+      const stopped = choices.pop()!
+      if (this.outstanding[stopped]! > 0) this.draining.add(stopped)
+      else this.pays(-1)
     }
-    while (this.starting.length > 0 && this.starting[0]!.at <= now) this.choices.push(this.starting.shift()!.station)
+    while (this.starting.length > 0 && this.starting[0]!.at <= now) choices.push(this.starting.shift()!.station)
     if (this.created < this.source.total || this.inSystem > 0) this.news.push({ time: now + autoscaler!.interval, rank: 2, kind: 'look' })
   }
-  private readonly starting: { station: number; at: number }[] = []
 }

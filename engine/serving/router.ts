@@ -1,6 +1,6 @@
 import type { Random } from './random'
 
-export type RouterName = 'central-queue' | 'random' | 'round-robin' | 'shortest-queue' | 'power-of-two' | 'least-kv' | 'prefix-affinity'
+export type RouterName = 'central-queue' | 'random' | 'round-robin' | 'shortest-queue' | 'power-of-two' | 'least-kv' | 'prefix-affinity' | 'nearest' | 'least-latency'
 
 /** What a router sees; it never sees how long an answer will be. */
 export interface RouterView {
@@ -8,6 +8,10 @@ export interface RouterView {
   outstanding(replica: number): number
   blocksUsed(replica: number): number
   cachedTokens(replica: number, prefix: readonly number[]): number
+  /** Round trip between a client of that home and the replica, ms. */
+  roundTrip(home: number, replica: number): number
+  /** Time that the replica has worked for each request it has answered so far, ms; 0 before the first. */
+  perAnswer(replica: number): number
 }
 
 /** A prefix counts when it is at least this share of the prompt (SGLang's cache threshold). */
@@ -16,7 +20,7 @@ const AFFINITY_SHARE = 0.5
 const IMBALANCE = { absolute: 32, relative: 1.5 }
 
 /** Picks one of `choices` for a request of so many prompt tokens. */
-export type Route = (choices: readonly number[], promptTokens: number, prefix?: readonly number[]) => number
+export type Route = (choices: readonly number[], promptTokens: number, prefix: readonly number[] | undefined, home: number) => number
 
 /** All ties go to chance, from the router's own stream. */
 export function router(name: Exclude<RouterName, 'central-queue'>, view: RouterView, random: Random): Route {
@@ -49,6 +53,13 @@ export function router(name: Exclude<RouterName, 'central-queue'>, view: RouterV
       return least([choices[a]!, choices[b < a ? b : b + 1]!], outstanding)
     }
     case 'least-kv': return (choices) => least(choices, (r) => view.blocksUsed(r))
+    case 'nearest': return (choices, _tokens, _prefix, home) => {
+      let shortest = Infinity
+      for (const r of choices) shortest = Math.min(shortest, view.roundTrip(home, r))
+      return least(choices, (r) => (view.roundTrip(home, r) > shortest ? Infinity : outstanding(r)))
+    }
+    // Drive farther or wait here: the way, and the time until those before are answered at the rate seen so far.
+    case 'least-latency': return (choices, _tokens, _prefix, home) => least(choices, (r) => view.roundTrip(home, r) + outstanding(r) * view.perAnswer(r))
     case 'prefix-affinity': return (choices, promptTokens, prefix) => {
       const idle = least(choices, outstanding)
       if (!prefix) return idle

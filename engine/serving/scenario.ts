@@ -1,3 +1,4 @@
+import type { Speculation } from '../cost/speculation'
 import schema from './scenario.schema.json'
 import type { ArrivalSpec } from './arrivals'
 import type { LengthSpec } from './lengths'
@@ -24,21 +25,25 @@ export interface Scenario {
     chunked_prefill: boolean
     kv_blocks: number | null
     block_size: number
-    kv_allocation: 'paged' | 'reserved'
+    kv_allocation: 'paged' | 'reserved' | 'contiguous'
     prefix_cache: boolean
     prefix_ttl_ms: number | null
     preemption: 'recompute' | 'swap'
     swap_ms_per_block: number
     max_queue: number | null
     long_request_pool: { threshold_tokens: number; replicas: number } | null
+    kv_offload: { layers: number; keep_layers: number; ms_per_block: number; host_blocks: number | null } | null
   }
   replicas: number
   router: RouterName
   router_staleness_ms: number
-  regions: { name: string; rtt_ms: number; replicas: number }[]
+  regions: { name: string; rtt_ms: number; replicas: number; load: number; profile: number[]; rtt_to_ms: number[] }[]
   disaggregation: { prefill_replicas: number; transfer_ms_per_token: number } | null
   autoscaler: { min: number; interval_ms: number; up_above: number; down_below: number; startup_ms: number } | null
-  response_cache: { hit_rate: number; false_positive_rate: number; latency_ms: number } | null
+  response_cache: { hit_rate: number; false_positive_rate: number; latency_ms: number; exact_hit_rate: number; exact_latency_ms: number } | null
+  cascade: { mode: 'after-answer' | 'up-front'; escalation_rate: number; decide_ms: number; replicas: number; kv_blocks: number | null; steps: StepsSpec } | null
+  batch_lane: { share: number; max_running: number | null; deadline_ms: number | null } | null
+  timeline_ms: number | null
   slo: { ttft_ms: number | null; tpot_ms: number | null } | null
   /** Keys of input and output that the writer gave: a trace's own lengths hold unless they did. */
   given: { input: boolean; output: boolean }
@@ -59,7 +64,11 @@ export interface StepsSpec {
   mbu: number
   overhead_ms: number
   file: string | null
+  speculation: Speculation | null
 }
+
+/** Of requests in the batch lane: behind everybody. */
+export const BATCH_PRIORITY = 2 ** 31 - 1
 
 type Partially<T> = T extends readonly (infer E)[] ? readonly Partially<E>[] : T extends object ? { [K in keyof T]?: Partially<T[K]> } : T
 
@@ -73,6 +82,8 @@ export class ScenarioError extends Error {
 
 /** The part of JSON Schema that the scenario's schema uses. */
 interface Schema {
+  /** Path of another part of the schema whose properties are meant. */
+  $ref?: string
   type: string | string[]
   description?: string
   enum?: unknown[]
@@ -107,6 +118,7 @@ export function scenarioHelp(): string {
         child['x-unit'] ?? '',
       ].filter(Boolean).join(', ')
       lines.push(`  ${name}: ${facts}`, `      ${child.description ?? ''}`)
+      if (child.$ref) continue
       walk(child, name)
       if (child.items?.properties) walk(child.items, `${name}[]`)
     }
@@ -128,7 +140,7 @@ function fill(value: unknown, s: Schema, path: string): unknown {
 }
 
 function fillObject(value: Record<string, unknown>, s: Schema, path: string): Record<string, unknown> {
-  const properties = s.properties!
+  const properties = propertiesOf(s)!
   const name = (key: string) => (path ? `${path}.${key}` : key)
   for (const key of Object.keys(value)) {
     if (!Object.hasOwn(properties, key)) throw new ScenarioError(`${name(key)} is not a key of a scenario; ${path || 'it'} has ${Object.keys(properties).join(', ')}`)
@@ -140,6 +152,11 @@ function fillObject(value: Record<string, unknown>, s: Schema, path: string): Re
     out[key] = fill(given === undefined ? structuredClone(child.default) : given, child, name(key))
   }
   return out
+}
+
+function propertiesOf(s: Schema): Record<string, Schema> | undefined {
+  if (s.$ref === undefined) return s.properties
+  return propertiesOf(s.$ref.slice(2).split('/').reduce((node, key) => (node as Record<string, unknown>)[key], schema as unknown) as Schema)
 }
 
 function isType(value: unknown, type: string): boolean {
@@ -179,8 +196,35 @@ function check(s: Scenario): void {
   if (s.disaggregation && s.scheduler.long_request_pool) throw new ScenarioError('disaggregation and scheduler.long_request_pool cannot be had together')
   if (s.autoscaler && s.autoscaler.min > replicas) throw new ScenarioError(`autoscaler.min is above the ${replicas} replicas there are`)
   if (s.autoscaler && (s.router === 'central-queue' || s.disaggregation || s.scheduler.long_request_pool)) throw new ScenarioError('autoscaler needs a router other than central-queue, and replicas that are all alike')
+  checkRegions(s)
+  checkMemory(s)
+  if (s.cascade) {
+    if (s.service) throw new ScenarioError('cascade needs steps, not service')
+    for (const key of ['autoscaler', 'disaggregation'] as const) if (s[key]) throw new ScenarioError(`cascade and ${key} cannot be had together`)
+    if (s.scheduler.long_request_pool) throw new ScenarioError('cascade and scheduler.long_request_pool cannot be had together')
+    if (s.cascade.steps.kind === 'profile') throw new ScenarioError('cascade.steps.kind must be affine or roofline')
+  }
+  if (s.batch_lane && s.service) throw new ScenarioError('batch_lane needs steps, not service')
+  if (s.batch_lane && s.scheduler.policy === 'static') throw new ScenarioError('batch_lane cannot be had with policy static')
   if (s.scheduler.prefix_cache && s.scheduler.policy === 'static') throw new ScenarioError('scheduler.prefix_cache cannot be had with policy static')
-  if (s.scheduler.prefix_cache && s.scheduler.kv_allocation === 'reserved') throw new ScenarioError('scheduler.prefix_cache needs kv_allocation paged')
+  if (s.scheduler.prefix_cache && s.scheduler.kv_allocation !== 'paged') throw new ScenarioError('scheduler.prefix_cache needs kv_allocation paged')
+}
+
+function checkRegions({ regions }: Scenario): void {
+  for (const [i, r] of regions.entries()) {
+    if (r.rtt_to_ms.length > 0 && r.rtt_to_ms.length !== regions.length) throw new ScenarioError(`regions[${i}].rtt_to_ms must hold a round trip to each of the ${regions.length} regions, got ${r.rtt_to_ms.length}`)
+    if (r.profile.length > 0 && !r.profile.some((f) => f > 0)) throw new ScenarioError(`regions[${i}].profile must hold a factor above 0`)
+  }
+}
+
+function checkMemory({ scheduler: c }: Scenario): void {
+  if (c.kv_allocation === 'contiguous' && c.kv_blocks === null) throw new ScenarioError('scheduler.kv_blocks is missing: kv_allocation contiguous needs a size')
+  if (!c.kv_offload) return
+  if (c.kv_blocks === null) throw new ScenarioError('scheduler.kv_blocks is missing: kv_offload needs a size')
+  if (c.policy !== 'continuous') throw new ScenarioError('scheduler.kv_offload needs policy continuous')
+  if (c.kv_allocation !== 'paged') throw new ScenarioError('scheduler.kv_offload needs kv_allocation paged')
+  if (c.prefix_cache) throw new ScenarioError('scheduler.kv_offload and scheduler.prefix_cache cannot be had together')
+  if (c.kv_offload.keep_layers >= c.kv_offload.layers) throw new ScenarioError(`scheduler.kv_offload.keep_layers must be less than the ${c.kv_offload.layers} layers`)
 }
 
 export function replicaCount(s: Scenario): number {

@@ -1,3 +1,5 @@
+import { EventHeap, type Timed } from './heap'
+import { Deque } from './line'
 import type { Job, Station } from './replica'
 
 /** One server that takes whole requests, first come, first served: the G in M/G/1. */
@@ -7,8 +9,7 @@ export class FcfsServer implements Station {
   readonly blocksUsed = 0
   readonly blocksPeak = 0
   steps = 0
-  private readonly queue: Job[] = []
-  private head = 0
+  private readonly queue = new Deque<Job>()
   private current?: Job
   private started = 0
   private end = 0
@@ -17,13 +18,13 @@ export class FcfsServer implements Station {
   constructor(readonly index: number) {}
 
   get queueLength(): number {
-    return this.queue.length - this.head
+    return this.queue.length
   }
   get inSystem(): number {
     return this.queueLength + (this.busy ? 1 : 0)
   }
-  get hungry(): boolean {
-    return this.inSystem === 0
+  get room(): number {
+    return this.inSystem === 0 ? 1 : 0
   }
   cachedTokens(): number {
     return 0
@@ -35,12 +36,8 @@ export class FcfsServer implements Station {
   }
 
   start(now: number): number {
-    if (this.head === this.queue.length) return Infinity
-    const job = this.queue[this.head++]!
-    if (this.head > 1024 && this.head * 2 > this.queue.length) {
-      this.queue.splice(0, this.head)
-      this.head = 0
-    }
+    const job = this.queue.shift()
+    if (job === undefined) return Infinity
     job.scheduled = now
     this.current = job
     this.busy = true
@@ -71,13 +68,13 @@ export class SharingServer implements Station {
   readonly preemptions = 0
   readonly blocksUsed = 0
   readonly blocksPeak = 0
-  readonly hungry = true
+  readonly room = Infinity
   readonly queueLength = 0
   /** The server is asked anew after every arrival: it never counts as taken. */
   readonly busy = false
   steps = 0
   /** In order of the V at which they are over. */
-  private readonly jobs: { job: Job; at: number }[] = []
+  private readonly jobs = new EventHeap<Timed & { job: Job }>()
   private attained = 0
   private updated = 0
   private end = 0
@@ -86,7 +83,7 @@ export class SharingServer implements Station {
   constructor(readonly index: number, private readonly clock: () => number) {}
 
   get inSystem(): number {
-    return this.jobs.length
+    return this.jobs.size
   }
   cachedTokens(): number {
     return 0
@@ -96,40 +93,33 @@ export class SharingServer implements Station {
     job.replica = this.index
     this.catchUp(this.clock())
     job.scheduled = this.clock()
-    const entry = { job, at: this.attained + job.service }
-    let low = 0
-    for (let high = this.jobs.length; low < high; ) {
-      const middle = (low + high) >> 1
-      if (this.jobs[middle]!.at <= entry.at) low = middle + 1
-      else high = middle
-    }
-    this.jobs.splice(low, 0, entry)
+    this.jobs.push({ time: this.attained + job.service, rank: 0, job })
   }
 
   start(now: number): number {
     this.catchUp(now)
-    if (this.jobs.length === 0) return Infinity
-    this.end = now + (this.jobs[0]!.at - this.attained) * this.jobs.length
+    if (this.jobs.size === 0) return Infinity
+    this.end = now + (this.jobs.time - this.attained) * this.jobs.size
     return this.end
   }
 
   finish(done: (job: Job, at: number) => void): void {
     this.worked += this.end - this.updated
     this.updated = this.end
-    const { job, at } = this.jobs.shift()!
-    this.attained = at
+    const { job, time } = this.jobs.pop()!
+    this.attained = time
     this.steps++
     job.firstToken = job.lastToken = this.end
     done(job, this.end)
   }
 
   busyTime(now: number): number {
-    return this.worked + (this.jobs.length > 0 ? now - this.updated : 0)
+    return this.worked + (this.jobs.size > 0 ? now - this.updated : 0)
   }
 
   private catchUp(now: number): void {
-    if (this.jobs.length > 0) {
-      this.attained += (now - this.updated) / this.jobs.length
+    if (this.jobs.size > 0) {
+      this.attained += (now - this.updated) / this.jobs.size
       this.worked += now - this.updated
     }
     this.updated = now

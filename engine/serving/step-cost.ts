@@ -1,4 +1,5 @@
 import type { Provenance } from '../trace/provenance'
+import type { Roofs } from '../trace/trace'
 
 /**
  * How long a step takes on some machine, as a function of four numbers and nothing else:
@@ -11,6 +12,13 @@ export interface StepCost {
   readonly provenance: Provenance
   /** The same cost as whole numbers of work: runs of like steps then have a closed form. */
   readonly counted?: CountedCost
+  /** What a step of that shape has to compute and move, and the roofs it is judged by; for costs that follow from them. */
+  readonly machine?: Machine
+}
+
+export interface Machine {
+  work(decodes: number, context: number, prefill: number, prefillContext: number): { flops: number; bytes: number }
+  readonly roofs: Roofs
 }
 
 /** Kinds of work that a counted cost tells apart at most. */
@@ -32,6 +40,8 @@ export interface CountedCost {
 export class Work {
   readonly first = new Float64Array(WORKS)
   readonly growth = new Float64Array(WORKS)
+  /** ms beyond the formula; only in steps that no run contains, that is with prefill in them. */
+  extra = 0
   /** So many steps in a row follow the formula. */
   steps = 1
 }

@@ -76,11 +76,12 @@ const zero = (): Attribution => ({ compute: 0, memory: 0, queue: 0, network: 0, 
 export function bottleneck(trace: Trace, request?: number): Attribution {
   const sum = zero()
   const index = indexByRequest(trace)
+  const steps = stepsByReplica(trace.steps)
   for (const r of trace.requests) {
     if (request !== undefined && r.id !== request) continue
     const life = index.get(r.id)
     if (!life || life.lastToken === undefined) continue
-    addRequest(sum, trace, r.arrival, life, r.network)
+    addRequest(sum, steps, trace.roofs, r.arrival, life, r.network)
   }
   return sum
 }
@@ -91,15 +92,31 @@ interface Life {
   queued?: Milliseconds
   lastToken?: Milliseconds
   finished: boolean
+  /** Where it was in line, from when on, and when it left for the next place. */
+  stays: { replica: number; from: Milliseconds; left?: Milliseconds }[]
+}
+
+/** On one replica steps do not overlap; on several they do. */
+function stepsByReplica(steps: readonly Step[]): Map<number, Step[]> {
+  const all = new Map<number, Step[]>()
+  for (const s of steps) {
+    const own = all.get(s.replica ?? 0)
+    if (own) own.push(s)
+    else all.set(s.replica ?? 0, [s])
+  }
+  return all
 }
 
 function indexByRequest(trace: Trace): Map<number, Life> {
   const lives = new Map<number, Life>()
   for (const e of trace.events) {
     let life = lives.get(e.request)
-    if (!life) lives.set(e.request, (life = { request: e.request, finished: false }))
-    if (e.kind === 'gateway') life.gateway = e.t
-    else if (e.kind === 'queued') life.queued = e.t
+    if (!life) lives.set(e.request, (life = { request: e.request, finished: false, stays: [] }))
+    if (e.kind === 'gateway') life.gateway ??= e.t
+    else if (e.kind === 'queued') {
+      life.queued ??= e.t
+      life.stays.push({ replica: e.replica ?? 0, from: e.t })
+    } else if (e.kind === 'offloaded' && life.stays.length > 0) life.stays[life.stays.length - 1]!.left = e.t
     else if (e.kind === 'token') life.lastToken = e.t
     else if (e.kind === 'finished') life.finished = true
   }
@@ -107,7 +124,7 @@ function indexByRequest(trace: Trace): Map<number, Life> {
   return lives
 }
 
-function addRequest(sum: Attribution, trace: Trace, arrival: Milliseconds, life: Life, network: { out: Milliseconds; back: Milliseconds } | undefined): void {
+function addRequest(sum: Attribution, byReplica: Map<number, Step[]>, roofs: Roofs | undefined, arrival: Milliseconds, life: Life, network: { out: Milliseconds; back: Milliseconds } | undefined): void {
   const end = life.lastToken!
   const gateway = clamp(life.gateway ?? arrival, arrival, end)
   const queued = clamp(life.queued ?? gateway, gateway, end)
@@ -118,17 +135,30 @@ function addRequest(sum: Attribution, trace: Trace, arrival: Milliseconds, life:
   const back = Math.min(end - queued, network?.back ?? 0)
   sum.network += back
 
-  let at = queued
   const until = end - back
-  const { steps, roofs } = trace
-  for (let i = firstEndingAfter(steps, queued); i < steps.length && steps[i]!.start < until; i++) {
+  const stays = life.stays.length > 0 ? life.stays : [{ replica: 0, from: queued }]
+  let at = queued
+  for (const [i, { replica, left }] of stays.entries()) {
+    const next = clamp(stays[i + 1]?.from ?? until, at, until)
+    // Who leaves for another place is on the wire until he is in line there; who left for host memory waits.
+    const leaves = i < stays.length - 1 && left !== undefined ? clamp(left, at, next) : next
+    addStay(sum, byReplica.get(replica) ?? [], roofs, life.request, at, leaves)
+    sum.network += next - leaves
+    at = next
+  }
+}
+
+/** Time between `from` and `until` on one replica. */
+function addStay(sum: Attribution, steps: readonly Step[], roofs: Roofs | undefined, request: number, from: Milliseconds, until: Milliseconds): void {
+  let at = from
+  for (let i = firstEndingAfter(steps, from); i < steps.length && steps[i]!.start < until; i++) {
     const step = steps[i]!
-    const from = Math.max(step.start, at)
-    const to = Math.min(step.start + step.duration, until)
-    if (to <= from) continue
-    sum.overhead += from - at
-    addStep(sum, step, to - from, step.batch.find((s) => s.request === life.request), roofs)
-    at = to
+    const start = Math.max(step.start, at)
+    const end = Math.min(step.start + step.duration, until)
+    if (end <= start) continue
+    sum.overhead += start - at
+    addStep(sum, step, end - start, step.batch.find((s) => s.request === request), roofs)
+    at = end
   }
   sum.overhead += Math.max(0, until - at)
 }

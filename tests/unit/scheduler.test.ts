@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BlockPool } from '$engine/serving/blocks'
 import { Scheduler, type Batch, type Outcome } from '$engine/serving/scheduler'
+import { PlainScheduler } from '../support/plain-scheduler'
 
 /** Everyone decodes to their maxTokens; `lengths` may end a text before. */
 function answer(batch: Batch, lengths = new Map<number, number>()): Outcome[] {
@@ -142,6 +143,41 @@ describe('scheduler', () => {
     expect([scheduler.cancel(1), scheduler.cancel(0), scheduler.cancel(7)]).toEqual([true, true, false])
     expect(scheduler.blocksUsed).toBe(0)
     expect(scheduler.next()!.grants.map((g) => g.sequence.id)).toEqual([2])
+  })
+})
+
+describe('a scheduler that keeps sums, against one that looks at everybody', () => {
+  const limits = fc.record({
+    maxSequences: fc.integer({ min: 1, max: 9 }), maxBatchedTokens: fc.integer({ min: 1, max: 64 }), blocks: fc.integer({ min: 8, max: 60 }), blockSize: fc.constantFrom(1, 5, 16, 1500),
+    chunked: fc.boolean(), batching: fc.constantFrom('continuous' as const, 'prefill-first' as const),
+  })
+  const requests = fc.array(fc.record({ prompt: fc.integer({ min: 1, max: 90 }), output: fc.integer({ min: 1, max: 60 }), after: fc.integer({ min: 0, max: 12 }) }), { minLength: 1, maxLength: 25 })
+  test.each([true, false])('decides the same in every step, preemptions included; block ids: %s', (blockIds) => {
+    fc.assert(fc.property(limits, requests, (limits, requests) => {
+      const preempted: number[] = []
+      const { batching, blockSize, chunked: chunkedPrefill } = limits
+      const kept = new Scheduler(limits, (s) => preempted.push(s.id), { batching, blockSize, chunkedPrefill, blockIds })
+      const plain = new PlainScheduler(limits)
+      let next = 0
+      let since = 0
+      for (let step = 0; next < requests.length || !kept.idle; step++) {
+        expect(step).toBeLessThan(20_000)
+        for (; next < requests.length && since >= requests[next]!.after; next++, since = 0) {
+          const { prompt, output } = requests[next]!
+          if (kept.refuses(prompt, output)) continue
+          kept.add(next, prompt, output)
+          plain.add(next, prompt, output, output)
+        }
+        since++
+        const batch = kept.next()
+        const grants = batch?.grants.map((g) => [g.sequence.id, g.start, g.tokens]) ?? []
+        // Steps of the plain one happen at once; blocks are compared after them.
+        expect(grants).toEqual(plain.step())
+        if (batch) kept.complete(batch, batch.grants.map(({ sequence: s, sample }) => ({ sampled: sample ? 1 : 0, finished: sample && s.outputTokens + 1 === requests[s.id]!.output })))
+        expect(kept.blocksUsed).toBe(plain.blocksUsed)
+        expect(preempted).toEqual(plain.preempted)
+      }
+    }), { numRuns: 150 })
   })
 })
 

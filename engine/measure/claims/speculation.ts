@@ -1,12 +1,11 @@
+import { tokensPerIteration } from '../../cost/speculation'
+
 /**
  * Speculative decoding in closed form (Leviathan et al. 2023): every draft token is accepted with the
  * same probability, independently of the others.
  */
 
-/** Tokens an iteration yields with `drafts` draft tokens: the accepted run and the target's own token. */
-export function tokensPerIteration(acceptance: number, drafts: number): number {
-  return acceptance === 1 ? drafts + 1 : (1 - acceptance ** (drafts + 1)) / (1 - acceptance)
-}
+export { tokensPerIteration }
 
 /** Speed-up over plain decoding when a draft step costs `cost` target steps. */
 export function speedUp(acceptance: number, drafts: number, cost: number): number {
