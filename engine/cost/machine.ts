@@ -1,9 +1,9 @@
-import type { ModelConfig } from '../model/config'
+import { kvBytesPerToken as configKvBytesPerToken, parameterCount, type ModelConfig } from '../model/config'
 import { work as workOfConfig, type Share, type Widths, type Work } from '../model/work'
 import type { StepsSpec } from '../serving/scenario'
 import type { StepCost } from '../serving/step-cost'
 import type { DeviceInfo, Provenance } from '../trace/provenance'
-import type { Milliseconds, Roofs } from '../trace/trace'
+import type { Milliseconds, Roofs, Trace } from '../trace/trace'
 import { affine, type AffineCosts } from './affine'
 import { hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
@@ -118,6 +118,17 @@ export function machineWork(model: MachineModel): (shares: readonly Share[]) => 
   const m = modelSpec(model.catalogue)
   const weight = WEIGHT_BYTES[model.dtype]
   return (shares) => workOfSpec(m, shares, { weight, kv: kvWidth(model.dtype) })
+}
+
+/** What the model holds of the machine's memory, and what each position of its cache does. */
+export function machineHeld(model: MachineModel): Trace['held'] {
+  if ('config' in model) {
+    const parameters = parameterCount(model.config)
+    return { parameters, weightBytes: parameters * model.widths.weight, kvBytesPerToken: configKvBytesPerToken(model.config, model.widths.kv) }
+  }
+  const m = modelSpec(model.catalogue)
+  const parameters = totalParameters(m)
+  return { parameters, weightBytes: parameters * WEIGHT_BYTES[model.dtype], kvBytesPerToken: kvBytesPerToken(m, kvWidth(model.dtype)) }
 }
 
 /** As engine/model/work counts, for a model of the catalogue. */

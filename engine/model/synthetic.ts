@@ -51,16 +51,21 @@ export function materialize(c: ModelConfig, seed: number): Weights {
 
 /**
  * A timing model of about `parameters` parameters: the tales family's proportions (head 64, four query
- * heads a KV head, SwiGLU ×3, vocabulary 2,048, tied), depth fixed at 8 so that size means width.
+ * heads a KV head, SwiGLU ×3, vocabulary 2,048, tied), depth fixed at 8 so that size means width. `kvHeads`
+ * shares keys and values among more or fewer heads, and leaves the rest as it is; it takes the next
+ * number that divides the heads.
  */
-export function timingModel(parameters: number, seed = 1): Model {
+export function timingModel(parameters: number, { seed = 1, kvHeads }: { seed?: number; kvHeads?: number } = {}): Model {
   // 8 layers of d² · (2 + 2/4 + 9) = 11.5 d² each, plus 2048 d: solve 92 d² + 2048 d = parameters.
   const d = (-2048 + Math.sqrt(2048 ** 2 + 4 * 92 * parameters)) / (2 * 92)
   const hidden = Math.max(256, Math.round(d / 256) * 256)
+  const heads = hidden / 64
+  let groups = kvHeads ?? hidden / 256
+  while (heads % groups !== 0) groups++
   const config: ModelConfig = {
-    layers: 8, hidden, heads: hidden / 64, kvHeads: hidden / 256, headDim: 64, ffn: hidden * 3, vocabSize: 2048,
+    layers: 8, hidden, heads, kvHeads: groups, headDim: 64, ffn: hidden * 3, vocabSize: 2048,
     rmsNormEps: 1e-5, ropeTheta: 10000, maxPositions: 8192, tied: true, eos: [],
   }
   const millions = (92 * hidden ** 2 + 2048 * hidden) / 1e6
-  return { name: `timing-${Math.round(millions)}m`, config, source: { kind: 'synthetic', seed }, trainedContext: 0 }
+  return { name: `timing-${Math.round(millions)}m${kvHeads === undefined ? '' : `-kv${groups}`}`, config, source: { kind: 'synthetic', seed }, trainedContext: 0 }
 }

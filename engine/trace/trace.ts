@@ -122,4 +122,6 @@ export interface Trace {
   /** KV blocks in the pool (16 tokens each unless said). */
   kvBlocksTotal?: number
   blockSize?: number
+  /** Bytes of the model's weights as they are stored here, and of the keys and values of one position. */
+  held?: { weightBytes: number; kvBytesPerToken: number; parameters: number }
 }

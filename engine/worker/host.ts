@@ -1,5 +1,5 @@
 import { calibrate, calibrationKey, measureRunnerRoofs, type MeasureEnvironment } from './calibration'
-import type { Machine } from '../cost/machine'
+import { machineHeld, type Machine } from '../cost/machine'
 import { fitSteps } from '../cost/step-fit'
 import { sweep } from '../measure/sweep'
 import { loadModel, type LoadedModel, type ReadFile } from '../model/load'
@@ -149,7 +149,8 @@ export class EngineHost {
         roofs: this.opened().runners.find((r) => r.device.runner === this.kind)?.roofs,
         resolution: this.opened().resolution,
         kvBlocksTotal: runner.limits.blocks,
-        blockSize: 16,
+        blockSize: BLOCK_SIZE,
+        held: machineHeld({ config: runner.config, widths: runner.widths ?? { weight: 4, kv: 4 } }),
       })
       let pending: TraceUpdate = { requests: requests.map((r) => r.record), events: [], steps: [] }
       let flushed = performance.now()
@@ -237,16 +238,16 @@ export class EngineHost {
   }
 
   /** A trained model, or the timing model at its calibrated size or the one asked for. */
-  private async modelFor(name: string, { parameters, experts }: Pick<Workload, 'parameters' | 'experts'>): Promise<{ model: Model; loaded?: LoadedModel }> {
+  private async modelFor(name: string, { parameters, experts, kvHeads }: Pick<Workload, 'parameters' | 'experts' | 'kvHeads'>): Promise<{ model: Model; loaded?: LoadedModel }> {
     const calibration = this.opened()
     if (name !== 'timing') {
-      if (parameters !== undefined || experts !== undefined) throw new EngineError(`${name} has the size it was trained with; sizes and experts are for the timing model.`, 'model')
+      if (parameters !== undefined || experts !== undefined || kvHeads !== undefined) throw new EngineError(`${name} has the shape it was trained with; sizes, heads and experts are for the timing model.`, 'model')
       const loaded = await this.load(name === 'tales-5m' ? this.textModel(calibration) : name)
       return { model: loaded.model, loaded }
     }
     if (experts !== undefined) throw new EngineError('The timing model has no mixture of experts here: run it dense.', 'model')
     if (parameters !== undefined && !(parameters >= 1e5 && parameters <= 1e11)) throw new EngineError(`A timing model of ${parameters} parameters cannot be made: ask for one between 100,000 and 100 billion.`, 'model')
-    return { model: timingModel(parameters ?? calibration.timingParameters) }
+    return { model: timingModel(parameters ?? calibration.timingParameters, { kvHeads }) }
   }
 
   private async createRunner(model: Model, { weights, kv, kvBlocks = KV_BLOCKS }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {

@@ -51,6 +51,8 @@ export interface Workload {
   kvBlocks?: number
   /** Timing model: parameters, about (default: the calibrated size). */
   parameters?: number
+  /** Timing model: key and value heads (default: one for four query heads). */
+  kvHeads?: number
   /** Timing model: a mixture of so many experts (default: dense). */
   experts?: number
   /** Mixture of experts: experts a token is sent to (default: the model's own number). */

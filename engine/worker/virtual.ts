@@ -1,4 +1,4 @@
-import { catalogueMachine, machineCost, machineWork, positionsOf, type Machine } from '../cost/machine'
+import { catalogueMachine, machineCost, machineHeld, machineWork, positionsOf, type Machine } from '../cost/machine'
 import type { ModelConfig } from '../model/config'
 import { modelSpec } from '../cost/models'
 import { BLOCK_SIZE, type Runner, type StepBatch, type StepResult } from '../runner/runner'
@@ -33,7 +33,7 @@ export async function serveVirtually(workload: Workload, of: Machine, { signal, 
   const clock = new VirtualClock()
   const trace: Trace = {
     provenance: machine.provenance, requests: [], events: [], steps: [],
-    roofs: machine.roofs, resolution: machine.resolution, kvBlocksTotal: machine.limits.blocks, blockSize: BLOCK_SIZE,
+    roofs: machine.roofs, resolution: machine.resolution, kvBlocksTotal: machine.limits.blocks, blockSize: BLOCK_SIZE, held: machineHeld(machine.model),
   }
   const requests = workload.requests.map((r, id): ServeRequest => {
     const text = borrow?.(id)
