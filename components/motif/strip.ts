@@ -46,29 +46,16 @@ export function stripAt(trace: Trace, request: number, at: number, { head = 6, t
   let computed = 0
   let finished = false
   const output: { key: string; text: string | null; kind: 'decode' | 'accepted' }[] = []
-  // Drafts since the last verification; once it has come, those that fell through stay until the next ones.
-  let drafts: { text: string | null; kind: 'draft' | 'rejected' }[] = []
-  let verified = true
-  let toCome = 0
+  const drafts = new Drafts()
   for (const e of trace.events) {
     if (e.request !== request || e.t > at) continue
     if (e.kind === 'cached') cached = computed = e.count ?? 0
     else if (e.kind === 'prefill') computed += e.count ?? 0
     // The blocks are gone and will be computed again; the tokens that were seen stay seen.
     else if (e.kind === 'preempted' && e.reason !== 'swap') cached = computed = 0
-    else if (e.kind === 'draft') {
-      if (verified) drafts = []
-      verified = false
-      for (let i = 0; i < (e.count ?? 1); i++) drafts.push({ text: record.timingOnly ? null : (e.text ?? null), kind: 'draft' })
-    } else if (e.kind === 'verify') {
-      const kept = new Set(e.path ?? Array.from({ length: e.count ?? 0 }, (_, i) => i))
-      drafts = drafts.flatMap((d, i) => (kept.has(i) ? [] : [{ ...d, kind: 'rejected' as const }]))
-      verified = true
-      // The accepted ones follow as tokens, and one more of the target model's own.
-      toCome = kept.size
-    } else if (e.kind === 'token') {
-      output.push({ key: `o${output.length}`, text: record.timingOnly ? null : (e.text ?? null), kind: toCome-- > 0 ? 'accepted' : 'decode' })
-    }
+    else if (e.kind === 'draft') drafts.propose(record.timingOnly ? null : (e.text ?? null), e.parent)
+    else if (e.kind === 'verify') drafts.judge(e.path ?? Array.from({ length: e.count ?? 0 }, (_, i) => i))
+    else if (e.kind === 'token') output.push({ key: `o${output.length}`, text: record.timingOnly ? null : (e.text ?? null), kind: drafts.next() })
     else if (e.kind === 'finished' || e.kind === 'failed' || e.kind === 'rejected') finished = true
   }
   computed = Math.min(computed, record.promptTokens)
@@ -77,9 +64,54 @@ export function stripAt(trace: Trace, request: number, at: number, { head = 6, t
   const last = decoded.at(-1)
   if (last && !finished) last.fresh = true
   // Once the window of outputs is full the prompt is out of sight.
-  const guessed = finished ? [] : drafts.map((d, i): Pill => ({ ...d, key: `d${output.length}.${i}`, fresh: false }))
-  const items = [...(output.length > newest ? [] : promptItems(record, cached, computed, head, tail)), ...decoded, ...guessed]
+  const items = output.length > newest ? decoded : [...promptItems(record, cached, computed, head, tail), ...decoded]
+  if (!finished) items.push(...drafts.pills(output.length))
   return { items, prompt: record.promptTokens, computed, output: output.length, timingOnly: record.timingOnly ?? false }
+}
+
+/** What was drafted since the last verification, and what became of what was drafted before it. */
+class Drafts {
+  private texts: (string | null)[] = []
+  private parents: number[] = []
+  /** Accepted drafts that are still to come as tokens; undefined while nobody has looked. */
+  private accepted?: number
+  /** The likeliest branch, or what of it was rejected. */
+  private shown: number[] = []
+  private judged = 0
+
+  propose(text: string | null, parent = this.texts.length - 1): void {
+    if (this.accepted !== undefined) {
+      this.texts = []
+      this.parents = []
+      this.shown = []
+      this.accepted = undefined
+      if (parent >= 0) parent = -1
+    }
+    // Siblings come likeliest first: of a tree the strip shows the branch of the first ones.
+    const first = this.parents.indexOf(parent) < 0
+    if (first && parent === (this.shown.at(-1) ?? -1)) this.shown.push(this.texts.length)
+    this.texts.push(text)
+    this.parents.push(parent)
+  }
+
+  judge(path: readonly number[]): void {
+    this.accepted = path.length
+    this.judged++
+    this.shown = this.shown.filter((i) => !path.includes(i))
+  }
+
+  /** What the next token is: an accepted draft, or the target's own. */
+  next(): 'accepted' | 'decode' {
+    if (!this.accepted) return 'decode'
+    this.accepted--
+    return 'accepted'
+  }
+
+  /** Those not verified yet follow the text and keep their place in it when they are accepted; rejected ones stand behind it once more. */
+  pills(output: number): Pill[] {
+    const open = this.accepted === undefined
+    return this.shown.map((i, k): Pill => ({ key: open ? `o${output + k}` : `x${this.judged}-${i}`, kind: open ? 'draft' : 'rejected', text: this.texts[i]!, fresh: false }))
+  }
 }
 
 function promptItems(record: RequestRecord, cached: number, computed: number, head: number, tail: number): (Pill | Elision)[] {

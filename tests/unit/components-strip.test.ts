@@ -33,27 +33,6 @@ const story = trace(
   ['One', ' two', ' three'],
 )
 
-test('drafts are outlined until they are verified; the accepted become tokens, the others fall', () => {
-  const spoken = trace(
-    [
-      { t: 0, kind: 'token', text: ' a' },
-      { t: 1, kind: 'draft', text: ' b' }, { t: 1, kind: 'draft', text: ' c' }, { t: 1, kind: 'draft', text: ' x' },
-      { t: 2, kind: 'verify', count: 2 }, { t: 2, kind: 'token', text: ' b' }, { t: 2, kind: 'token', text: ' c' }, { t: 2, kind: 'token', text: ' d' },
-      // A tree: two guesses for the same place, the second is taken.
-      { t: 3, kind: 'draft', text: ' y', parent: -1 }, { t: 3, kind: 'draft', text: ' e', parent: -1 },
-      { t: 4, kind: 'verify', count: 1, path: [1] }, { t: 4, kind: 'token', text: ' e' }, { t: 4, kind: 'token', text: ' f' },
-      { t: 5, kind: 'finished' },
-    ],
-    [],
-  )
-  const at = (t: number) => stripAt(spoken, 7, t)!.items.map((p) => ('kind' in p ? `${p.kind}${p.text}` : ''))
-  expect(at(1)).toEqual(['decode a', 'draft b', 'draft c', 'draft x'])
-  expect(at(2)).toEqual(['decode a', 'accepted b', 'accepted c', 'decode d', 'rejected x'])
-  expect(at(3).slice(4)).toEqual(['draft y', 'draft e'])
-  expect(at(4).slice(4)).toEqual(['accepted e', 'decode f', 'rejected y'])
-  expect(at(5).filter((p) => p.startsWith('rejected'))).toEqual([])
-})
-
 describe('token strip', () => {
   const read = (at: number) => stripAt(story, 7, at)!.items.map((p) => ('kind' in p ? `${p.kind}:${p.text}${p.fresh ? '*' : ''}` : `…${p.count}`))
 
@@ -82,6 +61,55 @@ describe('token strip', () => {
     const kinds = (at: number) => stripAt(t, 7, at)!.items.map((p) => 'kind' in p && p.kind)
     expect(kinds(5)).toEqual(['cached', 'prefill', 'waiting'])
     expect(kinds(9)).toEqual(['waiting', 'waiting', 'waiting'])
+  })
+
+  test('drafts follow the text, are accepted in their place or struck out, and fall off with the next ones', () => {
+    const t = trace(
+      [
+        { t: 1, kind: 'prefill', count: 1 },
+        { t: 1, kind: 'token', text: ' a' },
+        { t: 2, kind: 'draft', text: ' b' },
+        { t: 2, kind: 'draft', text: ' c' },
+        { t: 2, kind: 'draft', text: ' d' },
+        { t: 5, kind: 'verify', count: 1 },
+        { t: 5, kind: 'token', text: ' b' },
+        { t: 5, kind: 'token', text: ' x' },
+        { t: 6, kind: 'draft', text: ' y' },
+        { t: 9, kind: 'verify', count: 1 },
+        { t: 9, kind: 'token', text: ' y' },
+        { t: 9, kind: 'token', text: ' z' },
+        { t: 9, kind: 'finished' },
+      ],
+      ['One'],
+    )
+    const at = (time: number) => stripAt(t, 7, time)!.items.slice(1).map((p) => 'kind' in p && `${p.kind}:${p.text}${p.fresh ? '*' : ''}`)
+    const keys = (time: number) => stripAt(t, 7, time)!.items.map((p) => p.key)
+    expect(at(2)).toEqual(['decode: a*', 'draft: b', 'draft: c', 'draft: d'])
+    expect(at(5)).toEqual(['decode: a', 'accepted: b', 'decode: x*', 'rejected: c', 'rejected: d'])
+    expect(at(6)).toEqual(['decode: a', 'accepted: b', 'decode: x*', 'draft: y'])
+    expect(at(9)).toEqual(['decode: a', 'accepted: b', 'decode: x', 'accepted: y', 'decode: z'])
+    expect(keys(5)[2], 'an accepted draft is the same pill').toBe(keys(2)[2])
+    expect(new Set(keys(5)).size).toBe(keys(5).length)
+  })
+
+  test('of a drafted tree the likeliest branch is shown, and what was accepted off it still counts', () => {
+    const t = trace(
+      [
+        { t: 1, kind: 'token', text: ' a' },
+        { t: 2, kind: 'draft', text: ' b', parent: -1 },
+        { t: 2, kind: 'draft', text: ' c', parent: -1 },
+        { t: 2, kind: 'draft', text: ' d', parent: 0 },
+        { t: 2, kind: 'draft', text: ' e', parent: 1 },
+        { t: 5, kind: 'verify', count: 2, path: [1, 3] },
+        { t: 5, kind: 'token', text: ' c' },
+        { t: 5, kind: 'token', text: ' e' },
+        { t: 5, kind: 'token', text: ' f' },
+      ],
+      ['One'],
+    )
+    const at = (time: number) => stripAt(t, 7, time)!.items.slice(1).map((p) => 'kind' in p && `${p.kind}:${p.text}`)
+    expect(at(2)).toEqual(['decode: a', 'draft: b', 'draft: d'])
+    expect(at(5)).toEqual(['decode: a', 'accepted: c', 'accepted: e', 'decode: f', 'rejected: b', 'rejected: d'])
   })
 
   test('a long prompt is left out in the middle, nothing is lost in the count', () => {

@@ -1,16 +1,23 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { ModelConfig } from '$engine/model/config'
+import { materialize } from '$engine/model/synthetic'
+import { createReferenceRunner } from '$engine/runner/reference'
+import { createWasmRunner } from '$engine/runner/wasm'
 import { expectedSpeedup, expectedTokens } from '$engine/speculate/expected'
 import { lookup } from '$engine/speculate/lookup'
 import { complete, parseSpeculate, type SpeculateOptions } from '$engine/speculate/options'
 import type { Trace } from '$engine/trace/trace'
+import prompts from '$assets/models/prompts.json'
 import { serveAll, type Wanted } from '../support/serve-run'
 import { toyRunner } from '../support/toy-runner'
+import { fixture, shipped, type Greedy } from './fixtures'
 
 const METHODS: SpeculateOptions[] = [
   { method: 'linear', k: 1 }, { method: 'linear', k: 4 }, { method: 'linear', k: 9 }, { method: 'dynamic' }, { method: 'lookup' },
   { method: 'tree' }, { method: 'tree', depth: 4, branch: 3, nodes: 24 }, { method: 'tree', depth: 1, branch: 4 },
 ]
+const nameOf = (o: SpeculateOptions) => Object.values(o).join(' ')
 
 /** Sums over a Trace, read from its events. */
 function counts(trace: Trace) {
@@ -56,6 +63,47 @@ describe('greedy text is the plain one', () => {
     }), { numRuns: 80 })
     expect(accepted).toBeGreaterThan(100)
     expect(preempted).toBeGreaterThan(0)
+  })
+})
+
+describe('greedy text of a transformer', () => {
+  const config: ModelConfig = { layers: 2, hidden: 32, heads: 2, kvHeads: 1, headDim: 16, ffn: 64, vocabSize: 50, rmsNormEps: 1e-5, ropeTheta: 1e4, maxPositions: 256, tied: true, eos: [] }
+  const model = (name: string, seed: number) => ({ name, config, source: { kind: 'tensors', weights: materialize(config, seed) } as const, trainedContext: 256 })
+
+  test('the reference runner’s is the plain one by every method, drafts by itself included', async () => {
+    const requests = Array.from({ length: 4 }, (_, i): Wanted => ({ prompt: Array.from({ length: 5 + 9 * i }, (_, k) => (7 * k + i) % 50), maxTokens: 24, eos: [i] }))
+    const target = createReferenceRunner(model('a', 3), { blocks: 64 })
+    const { outputs } = await serveAll(target, requests)
+    for (const seed of [3, 4]) for (const method of METHODS) {
+      const runner = createReferenceRunner(model('b', seed), { blocks: 64 })
+      expect((await serveAll(target, requests, { speculate: { ...method, runner } })).outputs, nameOf(method)).toEqual(outputs)
+    }
+  })
+
+  const greedy = fixture<Record<string, Greedy[]>>('greedy.json')
+  test.skipIf(!greedy)('tales-5m with drafts by tales-0.3m: 50 prompts, every method; a quarter of the target’s steps at the least is saved', { timeout: 120_000 }, async () => {
+    const { model, tokenizer } = await shipped('tales-5m')
+    const runner = await createWasmRunner(model, { blocks: 512, sequences: 16, threads: 1 })
+    const draft = await createWasmRunner((await shipped('tales-0.3m')).model, { blocks: 512, sequences: 16, threads: 1 })
+    const shown = prompts.map((p) => tokenizer.encode(p.text))
+    // Ends in a full stop are ends inside a draft.
+    const stop = tokenizer.encode('.')
+    const texts = [...shown, ...greedy!['tales-5m']!.map((c) => c.prompt_ids), ...shown.map((ids) => ids.slice(0, -2))]
+    const requests = texts.map((prompt, i): Wanted => ({ prompt, maxTokens: 14 + (i % 16), eos: i % 3 === 1 ? stop : model.config.eos }))
+    expect(requests.length).toBeGreaterThanOrEqual(50)
+    const plain = await serveAll(runner, requests)
+    expect(plain.outputs.filter((ids) => stop.includes(ids.at(-1)!)).length).toBeGreaterThan(5)
+    for (const method of METHODS.filter((m) => m.k !== 1 && m.k !== 9 && m.branch !== 3)) {
+      const { outputs, trace } = await serveAll(runner, requests, { speculate: { ...method, runner: draft } })
+      expect(outputs, nameOf(method)).toEqual(plain.outputs)
+      const c = counts(trace)
+      // Per request a step is a verification: batches share them all the same.
+      const steps = c.tokens - c.accepted
+      if (method.method !== 'lookup') expect(steps / c.tokens, nameOf(method)).toBeLessThan(0.75)
+      expect(c.accepted, nameOf(method)).toBeGreaterThan(0)
+    }
+    runner.dispose()
+    draft.dispose()
   })
 })
 
