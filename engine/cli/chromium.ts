@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Page } from 'playwright'
 import { chromiumArgs } from '../../scripts/chromium.mjs'
 import type { Job, JobResult } from './job'
+import type { JobFolders } from './run-job'
 import type { PageApi } from './page/main'
 import { ROOT } from './place'
 import { servePage, type ModelFolders } from './page-server'
@@ -12,9 +13,9 @@ declare const expressway: PageApi
 /** A busy machine may take its time over a browser. */
 const LAUNCH_TIMEOUT_MS = 120_000
 
-/** Does a job in a headless Chromium on the model in `folder`. Rejects with the page's own words. */
-export async function executeInChromium<J extends Job>(job: J, folder: string, executablePath: string): Promise<JobResult<J>> {
-  return withPage({ source: join(ROOT, 'engine/cli/page'), models: { [job.model]: folder }, executablePath }, async (page) => {
+/** Does a job in a headless Chromium on the models in `folders`. Rejects with the page's own words. */
+export async function executeInChromium<J extends Job>(job: J, { target, draft }: JobFolders, executablePath: string): Promise<JobResult<J>> {
+  return withPage({ source: join(ROOT, 'engine/cli/page'), models: draft === undefined ? { target } : { target, draft }, executablePath }, async (page) => {
     const answer = await page.evaluate((j) => expressway.execute(j), job as Job)
     if ('error' in answer) throw new Error(answer.error)
     return answer.result as JobResult<J>

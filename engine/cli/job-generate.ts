@@ -2,6 +2,8 @@ import type { LoadedModel } from '../model/load'
 import type { Runner, Sampling } from '../runner/runner'
 import { WallClock } from '../serving/clock'
 import { serve } from '../serving/serve'
+import type { SpeculationOptions } from '../serving/speculation'
+import { complete, type SpeculateOptions } from '../speculate/options'
 import { perRequest } from '../trace/metrics'
 import type { RequestRecord, Trace } from '../trace/trace'
 import type { WithRunner } from './job'
@@ -37,11 +39,12 @@ export interface Generated {
 /** Compiles what is compiled late and fetches what is cached: as servers are measured. */
 const WARM_UP = { prompt: 16, output: 4 }
 
-/** Generates from one prompt through the serving loop. Throws RangeError for a prompt that is empty or too long. */
+/** Generates from one prompt through the serving loop; `draft` guesses ahead for it. Throws RangeError for a prompt that is empty or too long. */
 export async function generate(
   { model, tokenizer }: LoadedModel,
-  job: { prompt: string; maxTokens: number; sampling?: Sampling },
+  job: { prompt: string; maxTokens: number; sampling?: Sampling; speculate?: SpeculateOptions },
   withRunner: WithRunner,
+  draft?: Runner,
 ): Promise<Generated> {
   const clock = new WallClock()
   const before = clock.now()
@@ -52,9 +55,12 @@ export async function generate(
   if (prompt.length + job.maxTokens > maxPositions) {
     throw new RangeError(`the prompt has ${prompt.length} tokens, and with ${job.maxTokens} new ones it passes the ${maxPositions} that the model holds: shorten the prompt or ask for fewer`)
   }
-  const trace = await withRunner(prompt.length + job.maxTokens + WARM_UP.output, async (runner) => {
-    await run(runner, clock, { prompt: prompt.slice(0, WARM_UP.prompt), maxTokens: WARM_UP.output, arrival: 0, eos: [] })
-    return run(runner, clock, { prompt, maxTokens: job.maxTokens, arrival: -tokenizing, eos, sampling: job.sampling })
+  const speculate = job.speculate && { ...job.speculate, runner: draft }
+  // Drafts of a tree lie beyond the text until they are verified.
+  const ahead = job.speculate ? complete(job.speculate).nodes : 0
+  const trace = await withRunner(prompt.length + job.maxTokens + WARM_UP.output + ahead, async (runner) => {
+    await run(runner, clock, { prompt: prompt.slice(0, WARM_UP.prompt), maxTokens: WARM_UP.output, arrival: 0, eos: [], speculate })
+    return run(runner, clock, { prompt, maxTokens: job.maxTokens, arrival: -tokenizing, eos, sampling: job.sampling, speculate })
   })
   const [request] = perRequest(trace)
   const refused = trace.events.find((e) => e.kind === 'rejected')
@@ -76,7 +82,7 @@ export async function generate(
     ttft_ms: request.ttft,
     tpot_ms: request.tpot ?? null,
     e2e_ms: request.e2e,
-    target_steps: trace.steps.filter((s) => s.batch.some((share) => share.sampled)).length,
+    target_steps: trace.steps.filter((s) => s.role !== 'draft' && s.batch.some((share) => share.sampled)).length,
     drafted: trace.events.reduce((sum, e) => sum + (e.kind === 'draft' ? e.count ?? 1 : 0), 0),
     accepted: trace.events.reduce((sum, e) => sum + (e.kind === 'verify' ? e.count ?? 0 : 0), 0),
     temperature: job.sampling?.temperature ?? 0,
@@ -92,12 +98,12 @@ export async function generate(
 async function run(
   runner: Runner,
   clock: WallClock,
-  { prompt, maxTokens, arrival, eos, sampling }: { prompt: number[]; maxTokens: number; arrival: number; eos: readonly number[]; sampling?: Sampling },
+  { prompt, maxTokens, arrival, eos, sampling, speculate }: { prompt: number[]; maxTokens: number; arrival: number; eos: readonly number[]; sampling?: Sampling; speculate?: SpeculationOptions },
 ): Promise<Trace> {
   const record: RequestRecord = { id: 0, arrival, promptTokens: prompt.length, maxTokens }
   const trace: Trace = { provenance: { how: 'measured', device: runner.device, at: new Date().toISOString() }, requests: [record], events: [], steps: [] }
   await serve([{ record, prompt: Int32Array.from(prompt), queuedAt: 0, eos, sampling }], {
-    runner, clock,
+    runner, clock, speculate,
     emit: ({ events, steps }) => {
       trace.events.push(...events)
       trace.steps.push(...steps)

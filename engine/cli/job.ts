@@ -1,6 +1,7 @@
 import { loadModel, type LoadedModel, type ReadFile } from '../model/load'
 import { createRunner, type EngineRunner } from '../runner/create'
 import { BLOCK_SIZE, type KvPrecision, type Runner, type RunnerOptions, type Sampling, type WeightPrecision } from '../runner/runner'
+import type { SpeculateOptions } from '../speculate/options'
 import { generate, type Generated } from './job-generate'
 import { score, type Scored } from './job-score'
 
@@ -9,18 +10,25 @@ import { score, type Scored } from './job-score'
  * page that the webgpu runner lives in.
  */
 export type Job = { model: string; runner: EngineRunner; weights?: WeightPrecision; kv?: KvPrecision } & (
-  | { kind: 'generate'; prompt: string; maxTokens: number; sampling?: Sampling }
+  | { kind: 'generate'; prompt: string; maxTokens: number; sampling?: Sampling; speculate?: SpeculateOptions }
   | { kind: 'score'; text: string }
 )
 
 export type JobResult<J extends Job> = J extends { kind: 'generate' } ? Generated : Scored
 
-/** Loads the model, makes the runner, does the job. Rejects with ModelError, RunnerError or RangeError in words for the user. */
-export async function execute<J extends Job>(job: J, read: ReadFile): Promise<JobResult<J>> {
+/** Loads the model, makes the runner, does the job; `readDraft` reads the model that drafts for it. Rejects with ModelError, RunnerError or RangeError in words for the user. */
+export async function execute<J extends Job>(job: J, read: ReadFile, readDraft: ReadFile = read): Promise<JobResult<J>> {
   const loaded = await loadModel(job.model, read)
   const withRunner = <T>(positions: number, use: (runner: Runner) => Promise<T>) => borrow(job.runner, loaded, { blocks: Math.ceil(positions / BLOCK_SIZE), weights: job.weights, kv: job.kv }, use)
-  const result = job.kind === 'generate' ? await generate(loaded, job, withRunner) : await score(loaded, job.text, withRunner)
-  return result as JobResult<J>
+  if (job.kind === 'score') return (await score(loaded, job.text, withRunner)) as JobResult<J>
+  if (!job.speculate || job.speculate.method === 'lookup') return (await generate(loaded, job, withRunner)) as JobResult<J>
+  const small = await loadModel('draft', readDraft)
+  if (small.model.config.vocabSize !== loaded.model.config.vocabSize) {
+    throw new RangeError(`the draft model knows ${small.model.config.vocabSize} tokens and ${job.model} ${loaded.model.config.vocabSize}: it cannot draft for it`)
+  }
+  // One request at a time: room for the longest text that the target takes.
+  const options = { blocks: Math.ceil(small.model.config.maxPositions / BLOCK_SIZE) }
+  return (await borrow(job.runner, small, options, (draft) => generate(loaded, job, withRunner, draft))) as JobResult<J>
 }
 
 /** A runner with a KV pool for so many positions, disposed of afterwards. */

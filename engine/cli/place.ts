@@ -13,12 +13,12 @@ export function userPath(path: string): string {
   return places.find((p) => existsSync(p)) ?? places[0]!
 }
 
-/** The folder of a model: a path, or the name of a shipped one. Throws UsageError listing those. */
-export function modelFolder(nameOrPath: string): string {
+/** The folder of a model: a path, or the name of a shipped one. Throws UsageError naming the flag and listing those. */
+export function modelFolder(nameOrPath: string, flag = '--model'): string {
   const shipped = join(ROOT, 'assets/models')
   for (const folder of [userPath(nameOrPath), join(shipped, nameOrPath)]) if (isFolder(folder)) return folder
   const names = isFolder(shipped) ? readdirSync(shipped).filter((name) => isFolder(join(shipped, name))) : []
-  throw new UsageError(`--model ${nameOrPath}: there is no such folder, and it is none of the shipped models (${names.join(', ') || 'none here'})`)
+  throw new UsageError(`${flag} ${nameOrPath}: there is no such folder, and it is none of the shipped models (${names.join(', ') || 'none here'})`)
 }
 
 export function folderReader(folder: string): ReadFile {

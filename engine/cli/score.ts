@@ -23,7 +23,7 @@ export async function main(args: readonly string[]): Promise<void> {
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new Error(`--text ${file} could not be read: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`, { cause })
   })
-  const result = await runJob({ kind: 'score', model: name, ...choice, text }, folder)
+  const result = await runJob({ kind: 'score', model: name, ...choice, text }, { target: folder })
   if (flags['json']) console.log(JSON.stringify(result))
   else console.log(`${result.bits_per_byte.toFixed(4)} bits/byte, ${result.nll_per_token.toFixed(4)} nats/token over ${result.tokens} tokens (${result.model}, ${result.runner})`)
 }

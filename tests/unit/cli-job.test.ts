@@ -158,3 +158,27 @@ test('a runner that does not know a precision is refused, not taken for one that
   expect(refusedPrecision(runner, { weights: { format: 'f32' }, kv: 'f32' })).toBeUndefined()
   expect(refusedPrecision({ ...runner, widths: { weight: 0.53, kv: 4 } }, { weights: { format: 'int4' } })).toBeUndefined()
 })
+
+test('generate with drafts: the same ids from fewer steps of the model, by greedy and by lookup', async () => {
+  const read = folderReader(folder('target'))
+  const job = { kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'Once upon a time, once upon a time', maxTokens: 24 } as const
+  const plain = await execute(job, read)
+  expect(plain).toMatchObject({ drafted: 0, accepted: 0, target_steps: plain.token_ids.length })
+  for (const speculate of [{ method: 'linear', k: 3 }, { method: 'tree', depth: 3, branch: 2 }] as const) {
+    // A draft model that is the target: every draft is right.
+    const result = await execute({ ...job, speculate }, read, read)
+    expect(result.token_ids).toEqual(plain.token_ids)
+    expect(result.accepted).toBe(result.token_ids.length - result.target_steps)
+    expect(result.target_steps).toBeLessThan(0.7 * plain.target_steps)
+    expect(result.drafted).toBeGreaterThanOrEqual(result.accepted)
+  }
+  const guessed = await execute({ ...job, speculate: { method: 'lookup' } }, read)
+  expect(guessed.token_ids).toEqual(plain.token_ids)
+  expect(guessed.target_steps).toBe(guessed.token_ids.length - guessed.accepted)
+})
+
+test('a draft model of another vocabulary is refused', async () => {
+  const other = folderReader(folder('other', { config: { ...TINY, vocabSize: 600 } }))
+  const job = { kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'A', maxTokens: 4, speculate: { method: 'dynamic' } } as const
+  await expect(execute(job, folderReader(folder('this')), other)).rejects.toThrow('the draft model knows 600 tokens and tiny 512: it cannot draft for it')
+})

@@ -24,7 +24,12 @@ test.each([
   ['minima beside eight bits', [...good, '--quant', 'int8', '--asymmetric'], '--asymmetric is for --quant int4'],
   ['keys in four bits', [...good, '--kv', 'int4'], '--kv must be one of f32, f16, int8'],
   ['a precision nobody has', [...good, '--quant', 'f7'], '--quant must be one of'],
-  ['speculation', [...good, '--speculate', 'lookup'], '--speculate is not available yet'],
+  ['a way to speculate that there is not', [...good, '--speculate', 'magic'], '--speculate: "magic" is no way to speculate'],
+  ['too many drafts', [...good, '--speculate', 'linear:99', '--draft', 'tales-0.3m'], "--speculate: speculation's k is 99"],
+  ['drafts by nobody', [...good, '--speculate', 'linear:4'], '--draft is missing'],
+  ['a draft model that is nowhere', [...good, '--speculate', 'dynamic', '--draft', '/no/such/folder'], '--draft /no/such/folder'],
+  ['a draft model for lookup', [...good, '--speculate', 'lookup', '--draft', 'tales-0.3m'], 'leave out --draft'],
+  ['a draft model for nothing', [...good, '--draft', 'tales-0.3m'], 'needs --speculate'],
 ])('generate refuses %s and names it', async (_what, args, words) => {
   const attempt = generate(args)
   await expect(attempt).rejects.toBeInstanceOf(UsageError)

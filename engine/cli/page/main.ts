@@ -7,7 +7,7 @@ export interface PageApi {
 }
 
 const api: PageApi = {
-  execute: (job) => execute(job, servedModel(job.model)).then(
+  execute: (job) => execute(job, servedModel('target'), servedModel('draft')).then(
     (result) => ({ result }),
     (error: unknown) => ({ error: error instanceof Error ? error.message : String(error) }),
   ),
