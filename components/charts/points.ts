@@ -11,19 +11,20 @@ export interface PointLabel extends Pixel {
  * the crosshair and the table name every point.
  */
 export function placePointLabels(
-  points: readonly (Pixel & { width: number })[],
+  points: readonly (Pixel & { width: number; /** Half the side of its mark where that is not the usual one. */ radius?: number })[],
   bounds: Box,
   lines: readonly (readonly Pixel[])[] = [],
   height = 20,
   distance = 14,
 ): (PointLabel | undefined)[] {
-  const taken: Box[] = points.map((p) => ({ left: p.x - POINT, right: p.x + POINT, top: p.y - POINT, bottom: p.y + POINT }))
+  const taken: Box[] = points.map(({ x, y, radius = POINT }) => ({ left: x - radius, right: x + radius, top: y - radius, bottom: y + radius }))
   return points.map((p, i) => {
     const places: { box: Box; anchor: 'start' | 'end' }[] = []
     for (const anchor of ['start', 'end'] as const) {
       for (const rows of [0, 1, -1, 2, -2]) {
         const middle = p.y + rows * (height + 2)
-        const left = anchor === 'start' ? p.x + distance : p.x - distance - p.width
+        const off = distance + Math.max(0, (p.radius ?? POINT) - POINT)
+        const left = anchor === 'start' ? p.x + off : p.x - off - p.width
         places.push({ anchor, box: { left, right: left + p.width, top: middle - height / 2, bottom: middle + height / 2 } })
       }
     }
