@@ -53,11 +53,13 @@ export function materialize(c: ModelConfig, seed: number): Weights {
  * A timing model of about `parameters` parameters: the tales family's proportions (head 64, four query
  * heads a KV head, SwiGLU ×3, vocabulary 2,048, tied), depth fixed at 8 so that size means width. `kvHeads`
  * shares keys and values among more or fewer heads, and leaves the rest as it is; it takes the next
- * number that divides the heads.
+ * number that divides the heads. `experts` makes it a mixture of so many SwiGLUs of that size a layer, of which a
+ * token is sent to two.
  */
-export function timingModel(parameters: number, { seed = 1, kvHeads }: { seed?: number; kvHeads?: number } = {}): Model {
-  // 8 layers of d² · (2 + 2/4 + 9) = 11.5 d² each, plus 2048 d: solve 92 d² + 2048 d = parameters.
-  const d = (-2048 + Math.sqrt(2048 ** 2 + 4 * 92 * parameters)) / (2 * 92)
+export function timingModel(parameters: number, { seed = 1, kvHeads, experts = 1 }: { seed?: number; kvHeads?: number; experts?: number } = {}): Model {
+  // 8 layers of d² · (2 + 2/4 + 9 · experts) each, plus 2048 d: solve a·d² + 2048 d = parameters.
+  const a = 8 * (2.5 + 9 * experts)
+  const d = (-2048 + Math.sqrt(2048 ** 2 + 4 * a * parameters)) / (2 * a)
   const hidden = Math.max(256, Math.round(d / 256) * 256)
   const heads = hidden / 64
   let groups = kvHeads ?? hidden / 256
@@ -65,7 +67,9 @@ export function timingModel(parameters: number, { seed = 1, kvHeads }: { seed?: 
   const config: ModelConfig = {
     layers: 8, hidden, heads, kvHeads: groups, headDim: 64, ffn: hidden * 3, vocabSize: 2048,
     rmsNormEps: 1e-5, ropeTheta: 10000, maxPositions: 8192, tied: true, eos: [],
+    ...(experts > 1 ? { experts, expertsPerToken: 2 } : {}),
   }
-  const millions = (92 * hidden ** 2 + 2048 * hidden) / 1e6
-  return { name: `timing-${Math.round(millions)}m${kvHeads === undefined ? '' : `-kv${groups}`}`, config, source: { kind: 'synthetic', seed }, trainedContext: 0 }
+  const millions = (a * hidden ** 2 + 2048 * hidden) / 1e6
+  const name = `timing-${Math.round(millions)}m${experts > 1 ? `-${experts}x` : ''}${kvHeads === undefined ? '' : `-kv${groups}`}`
+  return { name, config, source: { kind: 'synthetic', seed }, trainedContext: 0 }
 }

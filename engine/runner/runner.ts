@@ -1,5 +1,6 @@
 import type { DeviceInfo } from '../trace/provenance'
 import type { ModelConfig } from '../model/config'
+import type { Tuning } from './webgpu/tuning'
 import type { Share, Work } from '../model/work'
 
 /** Positions a KV block holds. Fixed: kernels are written for it. */
@@ -136,6 +137,8 @@ export interface RunnerOptions {
    * clock to go by (ms); a GPU has its own. Timing costs time itself, and chains are off.
    */
   profile?: boolean | (() => number)
+  /** WebGPU: which kernels were found best on this device; ignored on another. */
+  tuning?: Tuning
 }
 
 /** Something the runner could not do, in words for the page: what happened, what to do. */

@@ -1,5 +1,7 @@
 import { createRunner, type EngineRunner } from '../runner/create'
 import type { RoofProbe } from '../runner/probe'
+import type { Tuning } from '../runner/webgpu/tuning'
+import type { Clock } from '../serving/clock'
 import type { HostEnvironment } from './host'
 import { indexedDbStore } from './store'
 import { yieldThread } from './yield'
@@ -20,11 +22,18 @@ export function browserEnvironment(base: string): HostEnvironment {
     yieldThread,
     createRunner,
     createProbe,
+    tune: tuneKernels,
     cores: navigator.hardwareConcurrency,
     isolated: globalThis.crossOriginIsolated,
     // Where the browser does not say (Firefox, Safari), what nearly every machine has.
     memoryBytes: ((navigator as { deviceMemory?: number }).deviceMemory ?? 4) * 2 ** 30,
   }
+}
+
+export async function tuneKernels(kind: EngineRunner, clock: Clock): Promise<Tuning | undefined> {
+  if (kind !== 'webgpu') return undefined
+  const { tune, shapesToTune } = await import('../runner/webgpu/tune')
+  return tune(shapesToTune, { now: () => clock.now() })
 }
 
 export async function createProbe(kind: EngineRunner): Promise<RoofProbe> {

@@ -3,6 +3,7 @@ import type { RoofProbe } from '../runner/probe'
 import type { Model } from '../model/weights'
 import { RUNNERS, type EngineRunner } from '../runner/create'
 import type { Runner, RunnerOptions } from '../runner/runner'
+import type { Tuning } from '../runner/webgpu/tuning'
 import type { Clock } from '../serving/clock'
 import type { Roofs } from '../trace/trace'
 import { EngineError, type Calibration, type Progress, type RunnerCalibration } from './protocol'
@@ -11,6 +12,8 @@ import type { CalibrationStore } from './store'
 export interface MeasureEnvironment {
   createRunner(kind: EngineRunner, model: Model, options?: RunnerOptions): Promise<Runner>
   createProbe(kind: EngineRunner): Promise<RoofProbe>
+  /** Finds the best kernels of a runner that has several to choose from. */
+  tune?(kind: EngineRunner, clock: Clock): Promise<Tuning | undefined>
   cores: number
   /** Cross-origin isolated: threads and a 5-µs clock. */
   isolated: boolean
@@ -95,6 +98,12 @@ async function measure(environment: MeasureEnvironment, { clock, slow, wanted, t
 
   const best = found[0]!
   const kind = best.device.runner as EngineRunner
+  // A software adapter's kernels are known, and trying others on it would take longer than it saves.
+  let tuning: Tuning | undefined
+  if (environment.tune && !best.device.software) {
+    onProgress({ done: 0.38, doing: 'Trying kernels' })
+    tuning = await environment.tune(kind, clock)
+  }
   best.roofs = await measureRunnerRoofs(environment, kind, clock, (done, doing) => onProgress({ done: 0.4 + 0.6 * done, doing }))
   return {
     version: 1,
@@ -107,6 +116,7 @@ async function measure(environment: MeasureEnvironment, { clock, slow, wanted, t
     unavailable,
     timingParameters: timingParameters(kind, best.roofs, environment.memoryBytes),
     textModel: TEXT_MODEL[kind],
+    tuning,
   }
 
   async function measureRunner(kind: EngineRunner): Promise<RunnerCalibration> {

@@ -251,7 +251,7 @@ export class EngineHost {
   }
 
   private async createRunner(model: Model, { weights, kv, kvBlocks = KV_BLOCKS }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {
-    const runner = await this.environment.createRunner(this.kind, model, { blocks: kvBlocks, weights, kv })
+    const runner = await this.environment.createRunner(this.kind, model, { blocks: kvBlocks, weights, kv, tuning: this.calibration?.tuning })
     const refused = refusedPrecision(runner, { weights, kv })
     if (refused) {
       runner.dispose()

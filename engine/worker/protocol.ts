@@ -1,6 +1,7 @@
 import type { DeviceInfo, RunnerName } from '../trace/provenance'
 import type { Event, Milliseconds, RequestRecord, Roofs, Step, Trace } from '../trace/trace'
 import type { KvPrecision, Sampling, WeightPrecision } from '../runner/runner'
+import type { Tuning } from '../runner/webgpu/tuning'
 import type { SpeculateOptions } from '../speculate/options'
 import type { Machine } from '../cost/machine'
 import type { StepFit } from '../cost/step-fit'
@@ -100,6 +101,8 @@ export interface Calibration {
   fits?: Record<string, { fit: StepFit; at: string }>
   /** Model whose text this runner is quick enough for: 'tales-5m', or 'tales-0.3m' on the reference runner. */
   textModel: string
+  /** Which of the runner's kernels were found best here, and all that was tried. */
+  tuning?: Tuning
 }
 
 export interface RunnerCalibration {

@@ -7,6 +7,8 @@ export interface DeviceTraits {
   subgroups: boolean
   timestamps: boolean
   limits: GPUSupportedLimits
+  /** What tells this device and driver from others: what is tuned for one holds for no other. */
+  key: string
 }
 
 /** An opened device, its traits, and what it is called. */
@@ -90,6 +92,7 @@ function describe(device: GPUDevice, info: GPUAdapterInfo | undefined, owned: bo
     subgroups: device.features.has('subgroups'),
     timestamps: device.features.has('timestamp-query'),
     limits: device.limits,
+    key: [adapter, ...[...device.features].sort(), device.limits.maxComputeWorkgroupStorageSize].join(' '),
   }
 }
 

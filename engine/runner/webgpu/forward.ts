@@ -14,6 +14,7 @@ import { sample, type SampleShape } from './kernels/sample'
 import { swiglu, swigluShape } from './kernels/swiglu'
 import type { MatrixFormat } from './kernels/weights'
 import type { Formats, Matrix, Memory } from './memory'
+import { tunedPlan, type Tuning } from './tuning'
 import { defaultPlan, expertPlan, expertPlans, wayFor, waysOf, type ExpertPlan, type MatmulPlan } from './plan'
 
 /** Receives the dispatches of a step in order. */
@@ -95,10 +96,10 @@ export class Forward {
     return this.attention.prefill !== undefined
   }
 
-  /** `tokens`: most in a step. */
-  static async build(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, memory: Memory, formats: Formats, tokens: number): Promise<Forward> {
+  /** `tokens`: most in a step. `tuning`: what was found of this device. */
+  static async build(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, memory: Memory, formats: Formats, tokens: number, tuning?: Tuning): Promise<Forward> {
     const cacheShape: CacheShape = { kvHeads: c.kvHeads, headDim: c.headDim, kv: formats.kv }
-    const matmul = (use: MatmulUse, shape: MatmulShape) => buildMatmul(device, traits, use, shape, formats.weights, tokens)
+    const matmul = (use: MatmulUse, shape: MatmulShape) => buildMatmul(device, traits, use, shape, formats.weights, tokens, tuning)
     const [embedBuilt, attention, copy, quantize, sampleBuilt, mQkv, mO, mLogits, ffn, experts] = await Promise.all([
       build(device, embedKernel(formats.weights), { hidden: c.hidden }),
       buildAttention(device, traits, attentionShape(c, formats.kv)),
@@ -109,7 +110,7 @@ export class Forward {
       matmul(residual, residualShape(c, c.heads * c.headDim)),
       matmul(logits, logitsShape(c)),
       c.experts ? undefined : Promise.all([matmul(swiglu, swigluShape(c)), matmul(residual, residualShape(c, c.ffn))]),
-      c.experts ? buildExperts(device, traits, c, memory, formats.weights) : undefined,
+      c.experts ? buildExperts(device, traits, c, memory, formats.weights, tuning) : undefined,
     ])
     const m = memory
     const group = (built: Built, ...storage: (GPUBuffer | GPUBufferBinding)[]) => bind(device, built, m.step, storage)
@@ -215,8 +216,8 @@ export class Forward {
   }
 }
 
-async function buildMatmul(device: GPUDevice, traits: DeviceTraits, use: MatmulUse, shape: MatmulShape, format: MatrixFormat, tokens: number): Promise<Matmul> {
-  const plan = defaultPlan(traits, shape)
+async function buildMatmul(device: GPUDevice, traits: DeviceTraits, use: MatmulUse, shape: MatmulShape, format: MatrixFormat, tokens: number, tuning?: Tuning): Promise<Matmul> {
+  const plan = tunedPlan(tuning, traits.key, shape, format) ?? defaultPlan(traits, shape)
   return { use, shape, plan, ways: await buildWays(device, use, shape, format, waysOf(plan, tokens)) }
 }
 
@@ -225,9 +226,9 @@ async function buildWays(device: GPUDevice, use: MatmulUse, shape: MatmulShape, 
   return new Map(await Promise.all(ways.map(async (way) => [way, await build(device, kernels.find((k) => k.way === way)!, shape)] as const)))
 }
 
-async function buildExperts(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, m: Memory, format: MatrixFormat): Promise<Experts> {
+async function buildExperts(device: GPUDevice, traits: DeviceTraits, c: ModelConfig, m: Memory, format: MatrixFormat, tuning?: Tuning): Promise<Experts> {
   const count = c.experts!
-  const plans = expertPlans(traits)
+  const plans = expertPlans(traits, tunedPlan(tuning, traits.key, swigluShape(c), format))
   const together = plans.filter((plan) => plan.tile > 1).map((plan) => plan.way)
   const upShape: MatmulShape = { ...swigluShape(c), experts: count }
   const downShape: MatmulShape = { ...residualShape(c, c.ffn), experts: count }

@@ -120,6 +120,7 @@ export class WebGpuRunner implements Runner {
       subgroups: opened.subgroups && (options.kernels?.subgroups ?? true),
       timestamps: opened.timestamps,
       limits: opened.limits,
+      key: opened.key,
     }
     // attention/row starts rows · heads / 4 workgroups, embed a line of them a row; neither folds its grid.
     const mostTokens = Math.floor((4 * opened.limits.maxComputeWorkgroupsPerDimension) / Math.max(4, model.config.heads))
@@ -131,7 +132,7 @@ export class WebGpuRunner implements Runner {
       const s = sizes(model, limits)
       device.queue.writeBuffer(memory.angles, 0, angleTable(model.config, s.positions))
       await loadWeights(device, model, memory, formats.weights)
-      const forward = await Forward.build(device, traits, model.config, memory, formats, limits.tokens)
+      const forward = await Forward.build(device, traits, model.config, memory, formats, limits.tokens, options.tuning)
       const writer = new BatchWriter(device.queue, memory, limits, s, forward.tiles, mixtureOf(model.config, forward))
       // Profiling wants a pass a dispatch: ten a layer cover a mixed batch, and a step has few turns of logits.
       const passes = profiling ? Math.min(2048, 10 * model.config.layers + 64) : limits.chain

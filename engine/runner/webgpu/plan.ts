@@ -38,11 +38,22 @@ export interface ExpertPlan {
   way: string
 }
 
-/** All plans that expertPlan may answer with. */
-export function expertPlans({ software, subgroups }: Pick<DeviceTraits, 'software' | 'subgroups'>): ExpertPlan[] {
+/** All plans that expertPlan may answer with: those of a device, or the ways that a matmul's plan found best. */
+export function expertPlans({ software, subgroups }: Pick<DeviceTraits, 'software' | 'subgroups'>, tuned?: MatmulPlan): ExpertPlan[] {
+  if (tuned) {
+    const ways = [wayFor(tuned, 1), ...tuned.map((entry) => entry.way)].map((way) => ({ tile: tokensTogether(way), way }))
+    // One way a tile size, ascending; the first has to take assignments one by one.
+    const plans = ways.filter(({ tile }, i) => ways.findIndex((other) => other.tile === tile) === i).sort((a, b) => a.tile - b.tile)
+    if (plans[0]!.tile === 1) return plans
+  }
   if (software) return [{ tile: 1, way: 'row' }, { tile: 4, way: 'row4' }]
   const cooperative = (tile: number) => ({ tile, way: `cooperative${tile}-${subgroups ? 'subgroup' : 'workgroup'}-${DEFAULT_WIDTH}` })
   return [cooperative(1), cooperative(4), cooperative(8), { tile: 32, way: 'tile32' }]
+}
+
+/** Tokens that a way takes together, by its name. */
+function tokensTogether(way: string): number {
+  return Number(/^(?:row|cooperative|tile)(\d+)/.exec(way)?.[1] ?? 1)
 }
 
 /** For so many assignments to so many experts: tiles that are half full on average at least. */
