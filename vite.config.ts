@@ -91,7 +91,7 @@ export default defineConfig({
       {
         extends: true,
         // Known beforehand: a dependency found half-way reloads the page under the tests.
-        optimizeDeps: { include: ['axe-core', 'comlink', 'katex', 'lucide'] },
+        optimizeDeps: { include: ['axe-core', 'comlink', 'katex', 'lucide', 'three', 'three/examples/jsm/utils/BufferGeometryUtils.js'] },
         test: {
           name: 'gpu',
           include: ['tests/gpu/**/*.test.ts'],
@@ -102,6 +102,8 @@ export default defineConfig({
             enabled: true,
             headless: true,
             screenshotFailures: false,
+            // Pictures that are compared are the same on every machine: they carry no machine's name.
+            expect: { toMatchScreenshot: { resolveScreenshotPath: ({ arg, ext, testFileName }) => join(root, 'tests/fixtures/pictures', testFileName.replace(/\.test\.ts$/, ''), `${arg}${ext}`) } },
             provider: playwright({ launchOptions: { executablePath: process.env['VITEST'] ? findChromium() : undefined, args: chromiumArgs() } }),
             instances: [{ browser: 'chromium' }],
           },

@@ -1,7 +1,7 @@
 /** Keys that a focused control needs for itself. */
 const CONTROL_KEYS: readonly string[] = [' ', 'Enter', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'Escape']
 
-const CONTROLS = 'button, a[href], input, select, textarea, summary, [contenteditable], [role=slider], [role=dialog]'
+const CONTROLS = 'button, a[href], input, select, textarea, summary, [contenteditable], [role=slider], [role=listbox], [role=dialog]'
 
 /** PageUp and PageDown are what a clicker sends: they turn the page wherever the focus is. */
 export function turnsPage(key: string): 'next' | 'prev' | undefined {

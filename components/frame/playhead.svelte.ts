@@ -21,6 +21,23 @@ export function endOf(trace: Trace | undefined): number {
   return Math.max(event, step ? step.start + step.duration : 0)
 }
 
+/** Moments closer than this are one: clocks tell no less apart. */
+const APART_MS = 1e-3
+
+/** The nearest moment after or before `at` at which something happened; undefined where there is none. */
+export function neighbour(trace: Trace | undefined, at: number, direction: 1 | -1): number | undefined {
+  let best: number | undefined
+  const consider = (t: number) => {
+    if ((t - at) * direction > APART_MS && (best === undefined || (best - t) * direction > 0)) best = t
+  }
+  for (const e of trace?.events ?? []) consider(e.t)
+  for (const s of trace?.steps ?? []) {
+    consider(s.start)
+    consider(s.start + s.duration)
+  }
+  return best
+}
+
 /**
  * A moment in a Trace that all views of a slide share. Plays in slow motion (a run of a few milliseconds
  * has to be watchable), pauses, and goes back for nothing: views are functions of (trace, at).
@@ -95,7 +112,18 @@ export class Playhead {
     this.tick()
   }
 
-  /** The next slower or faster factor on the ladder. */
+  /** To the next moment at which something happened, or back to the one before: a step's beginning or end, or an event. */
+  step(direction: 1 | -1): void {
+    this.seek(neighbour(this.trace, this.at, direction) ?? (direction === 1 ? this.end : 0))
+  }
+
+  /** One rung slower (1) or faster (-1) on the ladder. */
+  setPace(direction: 1 | -1): void {
+    const at = SLOWDOWNS.findIndex((f) => f === this.slowdown)
+    this.setSlowdown(SLOWDOWNS[Math.min(Math.max(at + direction, 0), SLOWDOWNS.length - 1)]!)
+  }
+
+  /** The factor on the ladder that is nearest. */
   setSlowdown(slowdown: number): void {
     this.slowdown = SLOWDOWNS.reduce((best, f) => (Math.abs(f - slowdown) < Math.abs(best - slowdown) ? f : best), SLOWDOWNS[0] as number)
     this.chosen = true
@@ -105,19 +133,19 @@ export class Playhead {
     const moving = this.playing && this.shown && this.trace !== undefined
     if (moving && this.frame === undefined) {
       this.last = performance.now()
-      this.frame = requestAnimationFrame(this.step)
+      this.frame = requestAnimationFrame(this.onframe)
     } else if (!moving && this.frame !== undefined) {
       cancelAnimationFrame(this.frame)
       this.frame = undefined
     }
   }
 
-  private readonly step = (now: number): void => {
+  private readonly onframe = (now: number): void => {
     this.frame = undefined
     this.at = advance(this.at, Math.max(0, now - this.last), this.slowdown, this.end)
     this.last = now
     if (this.at >= this.end && this.complete) this.playing = false
-    if (this.playing && this.shown && this.trace) this.frame = requestAnimationFrame(this.step)
+    if (this.playing && this.shown && this.trace) this.frame = requestAnimationFrame(this.onframe)
   }
 }
 

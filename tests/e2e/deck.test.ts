@@ -76,7 +76,7 @@ test('space presses the focused button; after a click the focus is the deck’s 
   expect(await page.locator('[popover]:popover-open').count()).toBe(0)
   expect(await page.locator('.reveal.overview').count()).toBe(0)
 
-  await present(page).locator('.playhead .pace').click()
+  await present(page).locator('.playhead .pace').first().click()
   await page.waitForFunction(() => document.activeElement === document.body)
   await page.keyboard.press('Space')
   await page.waitForFunction(() => document.querySelector('.slides > section.present')?.id === '06_model_size')

@@ -131,3 +131,36 @@ test('without a Trace there is nothing to play', () => {
   expect(p).toMatchObject({ at: 0, end: 0 })
   expect(frames).toHaveLength(0)
 })
+
+test('a step goes to the next thing that happened, or back to the one before, and stops at both ends', () => {
+  const trace: Trace = { ...lasting(40), events: [{ t: 10, request: 0, kind: 'sent' }, { t: 10, request: 1, kind: 'sent' }, { t: 25, request: 0, kind: 'token' }] }
+  const p = playhead()
+  p.follow(trace, true, 1)
+  const forward: number[] = []
+  for (let i = 0; i < 5; i++) {
+    p.step(1)
+    forward.push(p.at)
+  }
+  expect(forward).toEqual([10, 25, 40, 40, 40])
+  expect(p.playing).toBe(false)
+  const back: number[] = []
+  for (let i = 0; i < 4; i++) {
+    p.step(-1)
+    back.push(p.at)
+  }
+  expect(back).toEqual([25, 10, 0, 0])
+})
+
+test('the pace goes rung by rung, from real time to a thousandth of it, and no further', () => {
+  const p = playhead()
+  p.follow(lasting(10_000), true, 1)
+  expect(p.slowdown).toBe(1)
+  p.setPace(-1)
+  expect(p.slowdown).toBe(1)
+  const seen: number[] = []
+  for (let i = 0; i < 11; i++) {
+    p.setPace(1)
+    seen.push(p.slowdown)
+  }
+  expect(seen).toEqual([2, 5, 10, 20, 50, 100, 200, 500, 1000, 1000, 1000])
+})
