@@ -1,5 +1,5 @@
 import { getContext, setContext } from 'svelte'
-import { EngineError, type Engine, type EngineInfo, type OpenOptions, type Progress } from '$engine/worker/protocol'
+import { EngineError, type Engine, type EngineInfo, type ModelFolder, type OpenOptions, type Progress } from '$engine/worker/protocol'
 import { serialize } from './serial'
 
 export interface OpenEngine {
@@ -23,7 +23,12 @@ export class EngineHost {
   /** What was lost and what runs instead, a sentence for the slide. */
   recovery = $state.raw<string>()
 
+  /** How far the reader's own model has been read. */
+  bringing = $state.raw<Progress>({ done: 0, doing: 'Reading the folder' })
+
   private opened: Promise<OpenEngine> | undefined
+  /** The reader's own model: an engine that starts anew gets it again. */
+  private own: ModelFolder | undefined
   private current: Engine | undefined
 
   /** `create` undefined: a page that boots without an engine (the speaker's preview). */
@@ -44,6 +49,15 @@ export class EngineHost {
     this.close()
     this.recovery = undefined
     return (this.opened = this.start({ ...this.options, recalibrate: true }))
+  }
+
+  /** The reader's own model, for all slides; undefined: the shipped one again. Rejects with the engine's error; what was in use stays then. */
+  async bring(folder: ModelFolder | undefined): Promise<void> {
+    this.bringing = { done: 0, doing: 'Starting the engine' }
+    const { engine } = await this.open()
+    const info = await engine.bring(folder, (p) => (this.bringing = p))
+    this.own = folder
+    if (this.current === engine) this.info = info
   }
 
   /** Makes another try possible where one is worth it. False: the same would come again (a missing model, a bad prompt). */
@@ -73,9 +87,10 @@ export class EngineHost {
     this.error = undefined
     const engine = (this.current = serialize(this.create()))
     try {
-      const info = await engine.open(options,
+      let info = await engine.open(options,
         (p) => { if (this.current === engine) this.progress = p },
         (changed) => { if (this.current === engine) this.info = changed })
+      if (this.own) info = await engine.bring(this.own, (p) => { if (this.current === engine) this.progress = p })
       if (this.current === engine) {
         this.info = info
         this.phase = 'ready'

@@ -26,6 +26,11 @@ export function serialize(engine: Engine): Engine {
       last = turn.catch(() => undefined)
       return turn
     },
+    bring(folder, onProgress) {
+      const turn = last.then(() => engine.bring(folder, onProgress))
+      last = turn.catch(() => undefined)
+      return turn
+    },
     simulate: (request, options) => engine.simulate(request, options),
     curve: (request, options) => engine.curve(request, options),
     close: () => engine.close(),

@@ -74,6 +74,13 @@ export class Session<V, R> {
     this.put({ phase: 'idle' })
   }
 
+  /** What was read holds no longer: the next start runs. */
+  forget(): void {
+    this.cancel('no longer holds')
+    this.key = undefined
+    this.put({ phase: 'idle' })
+  }
+
   private cancel(why: string): void {
     if (this.timer !== undefined) this.timers.clear(this.timer)
     this.timer = undefined

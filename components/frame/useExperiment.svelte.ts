@@ -107,6 +107,17 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
       else stop()
     })
   })
+  // Another model: what was read of the old one holds no longer.
+  let model = host.info?.own?.name
+  $effect(() => {
+    if (host.phase !== 'ready' || host.info?.own?.name === model) return
+    model = host.info?.own?.name
+    untrack(() => {
+      session.forget()
+      otherSession.forget()
+      if (place.active && tab.visible) session.start(wanted())
+    })
+  })
   const stop = () => {
     session.stop()
     otherSession.stop()

@@ -71,6 +71,8 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
     simulate: (request, options) => simulator.simulate(request, options),
     curve: (request, options) => simulator.curve(request, options),
 
+    bring: (folder, onProgress = () => {}) => onDevice<EngineInfo>(undefined, (api) => api.bring(folder, Comlink.proxy(onProgress))),
+
     close() {
       stop()
       simulator.close()

@@ -3,7 +3,7 @@ import { machineHeld, type Machine } from '../cost/machine'
 import { fitSteps } from '../cost/step-fit'
 import { sweep } from '../measure/sweep'
 import { loadModel, type LoadedModel, type ReadFile } from '../model/load'
-import { ModelError } from '../model/config'
+import { kvBytesPerToken, ModelError, parameterCount } from '../model/config'
 import { pcg } from '../model/random'
 import { timingModel } from '../model/synthetic'
 import type { Model } from '../model/weights'
@@ -16,7 +16,7 @@ import { serve, type ServeRequest } from '../serving/serve'
 import { WallClock, type Clock } from '../serving/clock'
 import { complete } from '../speculate/options'
 import type { RequestRecord } from '../trace/trace'
-import { EngineError, type Calibration, type EngineInfo, type MachineRequest, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
+import { EngineError, type Calibration, type EngineInfo, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
 import type { CalibrationStore } from './store'
 
 /** What differs between a browser's worker, Node and a test. */
@@ -41,6 +41,14 @@ const FLUSH_EVERY_MS = 16
 /** Chosen so that the largest workload of the slides fits: 16 sequences of 4,096 positions. */
 const KV_BLOCKS = 4096
 
+/** The pool of a model whose keys and values are larger than the shipped ones' ends here, bytes. */
+const KV_BYTES = 512 * 2 ** 20
+
+/** KV blocks where a workload does not say. */
+function blocksFor({ config }: Model): number {
+  return Math.max(64, Math.min(KV_BLOCKS, Math.floor(KV_BYTES / (BLOCK_SIZE * kvBytesPerToken(config, 4)))))
+}
+
 /** The engine itself: models, one runner at a time, one run at a time. Knows no page. */
 export class EngineHost {
   private clock: Clock = new WallClock()
@@ -56,6 +64,8 @@ export class EngineHost {
   /** Keys and values of earlier prompts in the current runner's pool. */
   private prefixes?: Prefixes
   private readonly models = new Map<string, Promise<LoadedModel>>()
+  /** The reader's own model. */
+  private own?: LoadedModel
   private queue: Promise<unknown> = Promise.resolve()
 
   constructor(private readonly environment: HostEnvironment) {}
@@ -77,8 +87,39 @@ export class EngineHost {
 
   info(): EngineInfo {
     const calibration = this.opened()
-    const own = calibration.runners.find((r) => r.device.runner === this.kind)!
-    return { device: own.device, calibration, notice: this.notice }
+    const { device } = calibration.runners.find((r) => r.device.runner === this.kind)!
+    return { device, calibration, notice: this.notice, own: this.own && { name: this.own.model.name, parameters: parameterCount(this.own.model.config) } }
+  }
+
+  /** Loads the reader's own model, in turn with runs; undefined lets go of it. Rejects with EngineError; what was in use stays then. */
+  bring(folder: ModelFolder | undefined, onProgress: (p: Progress) => void = () => {}): Promise<EngineInfo> {
+    const turn = this.queue.then(async () => {
+      try {
+        const calibration = this.opened()
+        const loaded = folder && (await this.loadOwn(folder, onProgress))
+        const names = [loaded, this.own].flatMap((l) => (l ? [l.model.name] : []))
+        // Another model may have had the same name: what was measured of it says nothing.
+        calibration.fits = Object.fromEntries(Object.entries(calibration.fits ?? {}).filter(([key]) => !names.some((name) => key.includes(name))))
+        this.dropRunner()
+        this.own = loaded
+        return this.info()
+      } catch (error) {
+        throw await this.explain(error)
+      }
+    })
+    this.queue = turn.catch(() => {})
+    return turn
+  }
+
+  private async loadOwn({ name, files }: ModelFolder, onProgress: (p: Progress) => void): Promise<LoadedModel> {
+    const read: ReadFile = async (file) => {
+      const found = files.find((f) => f.name === file)
+      if (!found) throw new Error('it is not in the folder')
+      return found.file.arrayBuffer()
+    }
+    const loaded = await loadModel(name, read, { maxBytes: this.environment.memoryBytes / 4, onProgress: (done) => onProgress({ done, doing: `Reading ${name}` }) })
+    loaded.model.name = `${name} (own)`
+    return loaded
   }
 
   /** Runs a workload; runs asked for meanwhile wait their turn. Rejects with EngineError, or the signal's reason. */
@@ -242,7 +283,8 @@ export class EngineHost {
     const calibration = this.opened()
     if (name !== 'timing') {
       if (parameters !== undefined || experts !== undefined || kvHeads !== undefined) throw new EngineError(`${name} has the shape it was trained with; sizes, heads and experts are for the timing model.`, 'model')
-      const loaded = await this.load(name === 'tales-5m' ? this.textModel(calibration) : name)
+      if (name === 'own' && !this.own) throw new EngineError('There is no model of your own here yet: drop a model folder on the deck.', 'model')
+      const loaded = this.own && (name === 'own' || name === 'tales-5m') ? this.own : await this.load(name === 'tales-5m' ? this.textModel(calibration) : name)
       return { model: loaded.model, loaded }
     }
     if (experts !== undefined) throw new EngineError('The timing model has no mixture of experts here: run it dense.', 'model')
@@ -250,7 +292,7 @@ export class EngineHost {
     return { model: timingModel(parameters ?? calibration.timingParameters, { kvHeads }) }
   }
 
-  private async createRunner(model: Model, { weights, kv, kvBlocks = KV_BLOCKS }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {
+  private async createRunner(model: Model, { weights, kv, kvBlocks = blocksFor(model) }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {
     const runner = await this.environment.createRunner(this.kind, model, { blocks: kvBlocks, weights, kv, tuning: this.calibration?.tuning })
     const refused = refusedPrecision(runner, { weights, kv })
     if (refused) {

@@ -36,7 +36,7 @@ export interface WorkloadRequest {
 }
 
 export interface Workload {
-  /** 'tales-5m', another folder of assets/models, or 'timing' for the calibrated timing model. */
+  /** 'tales-5m', another folder of assets/models, 'own' for the reader's model, or 'timing' for the calibrated timing model. */
   model: string
   requests: WorkloadRequest[]
   /** Sequences in one step at most (default: what the runner takes). */
@@ -136,6 +136,20 @@ export interface EngineInfo {
   calibration: Calibration
   /** What was wanted and could not be had, in a sentence for the page; absent when all is as asked. */
   notice?: string
+  /** The reader's own model, where one was brought: it stands in for tales-5m. */
+  own?: OwnModel
+}
+
+/** A Hugging Face model folder on the reader's machine. Its files are read by the engine's worker and go nowhere else. */
+export interface ModelFolder {
+  name: string
+  files: readonly { name: string; file: Blob }[]
+}
+
+export interface OwnModel {
+  /** As Traces call it: "Qwen2.5-0.5B (own)". */
+  name: string
+  parameters: number
 }
 
 /** A model, or a model and how it is held: what a machine is asked for with. */
@@ -225,6 +239,12 @@ export interface Engine {
    * more sure; resolves once every band is narrow. Aborting as `simulate`.
    */
   curve(request: CurveRequest, options?: { signal?: AbortSignal; onUpdate?: (soFar: Curve) => void }): Promise<Curve>
+  /**
+   * Loads the reader's own model, which from then on is what workloads on 'tales-5m' run on (also by the name 'own');
+   * undefined: back to the shipped one. Waits for runs under way. Rejects with EngineError('model') naming the file and its
+   * fault; what was in use stays then.
+   */
+  bring(folder: ModelFolder | undefined, onProgress?: (p: Progress) => void): Promise<EngineInfo>
   close(): void
 }
 

@@ -2,7 +2,7 @@ import * as Comlink from 'comlink'
 import { browserEnvironment } from './browser'
 import { EngineHost } from './host'
 import { outcome, type Outcome } from './outcome'
-import { EngineError, type EngineInfo, type Machine, type MachineRequest, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
+import { EngineError, type EngineInfo, type Machine, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
 
 /** What crosses the wall; runs are aborted by number. */
 export interface WorkerApi {
@@ -11,6 +11,7 @@ export interface WorkerApi {
   run(id: number, workload: Workload, listen: (part: TraceHeader | TraceUpdate) => void): Promise<Outcome<void>>
   /** What this device's steps take with a model: from an earlier visit, or from a sweep now. */
   machine(id: number, of: MachineRequest, onProgress: (p: Progress) => void): Promise<Outcome<Machine>>
+  bring(folder: ModelFolder | undefined, onProgress: (p: Progress) => void): Promise<Outcome<EngineInfo>>
   abort(id: number): void
   ping(): void
 }
@@ -52,6 +53,12 @@ const api: WorkerApi = {
       } finally {
         runs.delete(id)
       }
+    })
+  },
+  bring(folder, onProgress) {
+    return outcome(async () => {
+      if (!host) throw new EngineError('The engine was given a model before it was opened.', 'internal')
+      return host.bring(folder, onProgress)
     })
   },
   abort(id) {

@@ -6,7 +6,7 @@ import type { DeviceInfo } from '$engine/trace/provenance'
 import { append } from '$engine/trace/phases'
 import type { Roofs, Trace } from '$engine/trace/trace'
 import type { Machine } from '$engine/cost/machine'
-import type { Engine, EngineInfo, Progress, Workload } from '$engine/worker/protocol'
+import type { Engine, EngineInfo, ModelFolder, Progress, Workload } from '$engine/worker/protocol'
 import { Simulator } from '$engine/worker/simulator'
 import { serveVirtually } from '$engine/worker/virtual'
 
@@ -23,6 +23,8 @@ export interface FakeOptions {
   onServe?: (workload: Workload, count: number) => void
   /** Called before each open; throw to make it fail. */
   onOpen?: (count: number) => void
+  /** Called with each folder that is brought; may reject. */
+  onBring?: (folder: ModelFolder | undefined) => void | Promise<void>
   slow?: number
 }
 
@@ -64,6 +66,17 @@ export class FakeEngine implements Engine {
       },
     })
   }
+
+  /** Takes every folder for a model of its name. */
+  async bring(folder: ModelFolder | undefined, onProgress?: (p: Progress) => void): Promise<EngineInfo> {
+    this.brought.push(folder?.name)
+    if (this.options.onBring) await this.options.onBring(folder)
+    onProgress?.({ done: 1, doing: 'Done' })
+    return { ...(await this.open({})), own: folder && { name: `${folder.name} (own)`, parameters: 1e6 } }
+  }
+
+  /** Names of the folders that were brought, in order. */
+  brought: (string | undefined)[] = []
 
   /** What this fake is, as the simulator sees it: the same costs. */
   machine(model: string): Promise<Machine> {

@@ -4,6 +4,7 @@ import { serialize } from '$components/frame/serial'
 import { follow } from '$components/frame/follow'
 import { perRequest } from '$engine/trace/metrics'
 import type { Trace } from '$engine/trace/trace'
+import type { ModelFolder } from '$engine/worker/protocol'
 import { FakeEngine } from '../support/fake-engine'
 
 /** Timers that fire when told to. */
@@ -131,7 +132,7 @@ test('a failure is shown, and another try runs again', async () => {
   expect(manual.runs).toHaveLength(2)
 })
 
-const virtual = (fake: FakeEngine) => ({ machine: (model: string) => fake.machine(model), simulate: fake.simulate, curve: fake.curve })
+const virtual = (fake: FakeEngine) => ({ machine: (model: string) => fake.machine(model), simulate: fake.simulate, curve: fake.curve, bring: (folder?: ModelFolder) => fake.bring(folder) })
 
 test('one workload at a time: the second begins when the first has ended, and one aborted in line never begins', async () => {
   const fake = new FakeEngine()
