@@ -49,27 +49,33 @@ export function materialize(c: ModelConfig, seed: number): Weights {
   return { embed, layers, finalNorm: new Float32Array(c.hidden).fill(1), unembed: c.tied ? embed : tensor(1, [c.vocabSize, c.hidden]) }
 }
 
+/** Layers of every timing model, so that size means width. */
+const DEPTH = 8
+
 /**
  * A timing model of about `parameters` parameters: the tales family's proportions (head 64, four query
  * heads a KV head, SwiGLU ×3, vocabulary 2,048, tied), depth fixed at 8 so that size means width. `kvHeads`
  * shares keys and values among more or fewer heads, and leaves the rest as it is; it takes the next
- * number that divides the heads. `experts` makes it a mixture of so many SwiGLUs of that size a layer, of which a
- * token is sent to two.
+ * number that divides the heads. `experts` makes it a mixture of so many SwiGLUs a layer, of which a
+ * token is sent to two; their width, ×1.5 or near it, makes up the size.
  */
 export function timingModel(parameters: number, { seed = 1, kvHeads, experts = 1 }: { seed?: number; kvHeads?: number; experts?: number } = {}): Model {
-  // 8 layers of d² · (2 + 2/4 + 9 · experts) each, plus 2048 d: solve a·d² + 2048 d = parameters.
-  const a = 8 * (2.5 + 9 * experts)
+  // 8 layers of d² · (2 + 2/4 + 9) each (a mixture: 9/2 for each expert), plus 2048 d: solve a·d² + 2048 d = parameters.
+  const a = DEPTH * (2.5 + (experts > 1 ? 4.5 * experts : 9))
   const d = (-2048 + Math.sqrt(2048 ** 2 + 4 * a * parameters)) / (2 * a)
   const hidden = Math.max(256, Math.round(d / 256) * 256)
   const heads = hidden / 64
   let groups = kvHeads ?? hidden / 256
   while (heads % groups !== 0) groups++
   const config: ModelConfig = {
-    layers: 8, hidden, heads, kvHeads: groups, headDim: 64, ffn: hidden * 3, vocabSize: 2048,
+    layers: DEPTH, hidden, heads, kvHeads: groups, headDim: 64, ffn: hidden * 3, vocabSize: 2048,
     rmsNormEps: 1e-5, ropeTheta: 10000, maxPositions: 8192, tied: true, eos: [],
-    ...(experts > 1 ? { experts, expertsPerToken: 2 } : {}),
   }
-  const millions = (a * hidden ** 2 + 2048 * hidden) / 1e6
+  if (experts > 1) {
+    const left = (parameters - 2048 * hidden) / DEPTH - 2.5 * hidden ** 2
+    Object.assign(config, { experts, expertsPerToken: 2, ffn: Math.max(64, Math.round(left / (3 * hidden * experts) / 64) * 64) })
+  }
+  const millions = (DEPTH * (2.5 * hidden ** 2 + 3 * hidden * config.ffn * experts) + 2048 * hidden) / 1e6
   const name = `timing-${Math.round(millions)}m${experts > 1 ? `-${experts}x` : ''}${kvHeads === undefined ? '' : `-kv${groups}`}`
   return { name, config, source: { kind: 'synthetic', seed }, trainedContext: 0 }
 }

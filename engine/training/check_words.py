@@ -15,11 +15,14 @@ from tokenizer import Tokenizer, is_slur, load_slur_hashes, whole_word
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="names (default: all that are shipped)")
     parser.add_argument("--tokens", type=int, default=256, help="length of each continuation")
     args = parser.parse_args()
     hashes, found = load_slur_hashes(), []
     prompts = json.loads((MODELS / "prompts.json").read_text())
     for folder in sorted(MODELS.glob("tales-*")):
+        if args.models and folder.name not in args.models:
+            continue
         model, tokenizer = load_model(folder), Tokenizer.load(folder / "tokenizer.json")
         # Token 0 is the end-of-text token, which stands for no bytes.
         found += [f"{folder.name}: token {token}" for token in tokenizer.tokens[1:] if is_slur(whole_word(token), hashes)]

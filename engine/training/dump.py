@@ -60,16 +60,26 @@ def score_entry(model, tokenizer, text):
             "bits_per_byte": float(nats.sum()) / math.log(2) / len(text.encode())}
 
 
+def read(name):
+    return json.loads((FIXTURES / name).read_text())
+
+
 def write(name, data):
     (FIXTURES / name).write_text(json.dumps(data, ensure_ascii=False) + "\n")
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="compute these anew and keep what is there of the others (default: all)")
+    args = parser.parse_args()
     folders = sorted(MODELS.glob("tales-*"), key=lambda folder: (folder / "model.safetensors").stat().st_size)
-    generations, logits = {}, {}
+    generations, logits = (read(name) if args.models else {} for name in ("greedy.json", "logits.json"))
     scores = {name: {"text": text, "bytes": len(text.encode()), "models": {}} for name, text in PASSAGES.items()}
+    for name, entry in (read("score.json") if args.models else {}).items():
+        scores[name]["models"] = entry["models"]
     for folder in folders:
+        if args.models and folder.name not in args.models:
+            continue
         model, exact = load_model(folder), load_model(folder, torch.float64)
         tokenizer = Tokenizer.load(folder / "tokenizer.json")
         entries = [greedy_entry(model, tokenizer, prompt) for prompt in PROMPTS]

@@ -223,6 +223,11 @@ export class EngineHost {
       }
     } catch (error) {
       if (signal?.aborted && error === signal.reason) throw error
+      if (error instanceof RunnerError && error.code === 'out-of-memory' && workload.parameters !== undefined) {
+        // A size was tried and is too large: the runner is as good as before.
+        this.dropRunner()
+        throw new EngineError(`${error.message} Ask for fewer parameters.`, 'out-of-memory', { cause: error })
+      }
       throw await this.explain(error)
     }
   }
@@ -287,9 +292,9 @@ export class EngineHost {
       const loaded = this.own && (name === 'own' || name === 'tales-5m') ? this.own : await this.load(name === 'tales-5m' ? this.textModel(calibration) : name)
       return { model: loaded.model, loaded }
     }
-    if (experts !== undefined) throw new EngineError('The timing model has no mixture of experts here: run it dense.', 'model')
+    if (experts !== undefined && !(Number.isInteger(experts) && experts >= 2 && experts <= 64)) throw new EngineError(`A mixture of ${experts} experts cannot be made: ask for 2 to 64.`, 'model')
     if (parameters !== undefined && !(parameters >= 1e5 && parameters <= 1e11)) throw new EngineError(`A timing model of ${parameters} parameters cannot be made: ask for one between 100,000 and 100 billion.`, 'model')
-    return { model: timingModel(parameters ?? calibration.timingParameters, { kvHeads }) }
+    return { model: timingModel(parameters ?? calibration.timingParameters, { kvHeads, experts }) }
   }
 
   private async createRunner(model: Model, { weights, kv, kvBlocks = blocksFor(model) }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {

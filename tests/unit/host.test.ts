@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { timingModel } from '$engine/model/synthetic'
 import type { Model } from '$engine/model/weights'
 import type { EngineRunner } from '$engine/runner/create'
 import { createReferenceRunner } from '$engine/runner/reference'
@@ -145,6 +146,27 @@ describe.skipIf(!trained)('engine host', () => {
     expect(trace.provenance).toMatchObject({ device: { runner: other } })
     expect(trace.roofs).toBeDefined()
     expect(perRequest(trace).length).toBe(1)
+  })
+
+  test('a size that is too large is an error of its own: the runner stays, the next size runs', async () => {
+    await host.open(options)
+    const kind = host.info().device.runner
+    const [fits, large] = [20e6, 92e6].map((parameters) => timingModel(parameters, { experts: 4 }).name)
+    const sizes: string[] = []
+    const create = machine.createRunner
+    machine.createRunner = async (k, model) => {
+      sizes.push(model.name)
+      if (model.name === large) throw new RunnerError('It needs 368 MB, which this device did not give.', 'out-of-memory')
+      return create(k, { ...model, config: { ...model.config, layers: 1, hidden: 64, heads: 1, kvHeads: 1, ffn: 64, experts: 4, expertsPerToken: 2 } })
+    }
+    const try_ = (parameters: number) => run({ model: 'timing', parameters, experts: 4, requests: [{ prompt: 8, maxTokens: 2 }] })
+    await try_(20e6)
+    await expect(try_(92e6)).rejects.toMatchObject({ code: 'out-of-memory', message: 'It needs 368 MB, which this device did not give. Ask for fewer parameters.' })
+    await try_(20e6)
+    expect(host.info()).toMatchObject({ device: { runner: kind } })
+    expect(host.info().notice).toBeUndefined()
+    expect(sizes).toEqual([fits, large, fits])
+    await expect(run({ model: 'timing', experts: 1, requests: [{ prompt: 8, maxTokens: 2 }] })).rejects.toMatchObject({ code: 'model' })
   })
 
   test('a model file that is missing: names it, and works once it is back', async () => {

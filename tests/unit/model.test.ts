@@ -140,6 +140,19 @@ describe('synthetic weights', () => {
       expect(config.heads % config.kvHeads).toBe(0)
     }
   })
+  test('so has the mixture of experts, which is as wide and whose tokens meet two', () => {
+    for (const parameters of [20e6, 45e6, 120e6, 900e6]) {
+      const { config, name } = timingModel(parameters, { experts: 8 })
+      expect(parameterCount(config) / parameters).toBeGreaterThan(0.9)
+      expect(parameterCount(config) / parameters).toBeLessThan(1.1)
+      expect(activeParameters(config)).toBeLessThan(0.45 * parameterCount(config))
+      expect(Number(/^timing-(\d+)m-8x$/.exec(name)![1])).toBeCloseTo(parameterCount(config) / 1e6, -1)
+    }
+    const c = { ...timingModel(7e6).config, hidden: 64, heads: 2, kvHeads: 1, headDim: 32, ffn: 64, layers: 2, vocabSize: 32, experts: 4, expertsPerToken: 2 }
+    const { layers } = materialize(c, 1)
+    expect(layers[1]!.down).toHaveLength(4 * 64 * 64)
+    expect([...layers[1]!.router!.slice(0, 3)]).toEqual([0, 1, 2].map((i) => syntheticValue(1, 2 + 2 * 9 + 1, i, 64)))
+  })
   test('tensors differ, seeds differ, the same seed is the same model', () => {
     const c = { ...timingModel(7e6).config, hidden: 64, heads: 2, kvHeads: 1, headDim: 32, ffn: 64, layers: 2, vocabSize: 32 }
     const a = materialize(c, 1)
