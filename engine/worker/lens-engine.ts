@@ -25,6 +25,7 @@ export function createLensEngine(base: Engine, lens: Exclude<Lens, { kind: 'here
     machine,
     simulate: (request, options) => base.simulate(request, options),
     curve: (request, options) => base.curve(request, options),
+    bring: () => Promise.reject(new EngineError('A model of your own runs on this device: look at it through the lens "here".', 'model')),
     close: () => base.close(),
   }
 }
