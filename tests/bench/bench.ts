@@ -1,8 +1,9 @@
-// npm run bench [-- --rounds N] [-- --models tales-5m,24e6] [-- --json]
+// npm run bench [-- --rounds N] [-- --models tales-5m,24e6] [-- --only wasm,onnxruntime,llama] [-- --json]
 //
 // Milliseconds a token and GB/s of each runner on this machine, with what the machine can read beside
 // it. Runners take turns within a round, so that what slows the machine down slows all of them; the
-// numbers are medians over rounds.
+// numbers are medians over rounds. Beside them, on the same weights in f32, onnxruntime-web (WebAssembly) and
+// llama.cpp (native), one thread each, where `npm run bench:peers` has installed them.
 
 import { availableParallelism, cpus } from 'node:os'
 import { existsSync } from 'node:fs'
@@ -17,6 +18,9 @@ import { percentile } from '$engine/trace/metrics'
 import type { Roofs } from '$engine/trace/trace'
 import { findChromium } from '../../scripts/chromium.mjs'
 import type { BenchPage } from './page/main'
+import { openCheckedPeer } from './peers/checked'
+import { openLlama } from './peers/llama'
+import { openOnnxRuntime } from './peers/onnxruntime'
 import { openSubject, roofsOf, type ModelChoice, type Reading, type Setup, type Subject } from './subject'
 
 declare const bench: BenchPage
@@ -32,6 +36,7 @@ interface Bench {
   /** Why it cannot be measured, in words; the rest is then absent. */
   missing?: string
   open?(choice: ModelChoice): Promise<Subject>
+  /** Of this project's own runners. */
   roofs?: Roofs
 }
 
@@ -40,6 +45,8 @@ interface Row {
   runner: string
   note?: string
   decode_ms?: number
+  /** Of the best round. */
+  decode_best_ms?: number
   read_gbps?: number
   readable_gbps?: number
   prefill_ms?: number
@@ -47,7 +54,9 @@ interface Row {
   matmul_gflops?: number
 }
 
-const { values: flags } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, models: { type: 'string', default: 'tales-0.3m,tales-1m,tales-5m,24e6' }, json: { type: 'boolean' } } })
+const { values: flags } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, models: { type: 'string', default: 'tales-0.3m,tales-1m,tales-5m,24e6' }, only: { type: 'string', default: '' }, json: { type: 'boolean' } } })
+/** Runners that are asked for, by the beginning of their labels. */
+const isAsked = (label: string) => flags.only.split(',').some((start) => label.startsWith(start))
 const rounds = Math.max(1, Number.parseInt(flags.rounds, 10) || 3)
 const choices = flags.models.split(',').map((name): ModelChoice => (Number(name) > 0 ? { parameters: Number(name) } : { name }))
 const folder = (name: string) => join(ROOT, 'assets/models', name)
@@ -58,17 +67,23 @@ const setups: Setup[] = [{ runner: 'reference' }, { runner: 'wasm', threads: 1 }
 const benches: Bench[] = []
 for (const setup of setups) {
   const label = setup.threads ? `${setup.runner}, ${setup.threads} thread${setup.threads > 1 ? 's' : ''}` : setup.runner
+  if (!isAsked(label)) continue
   say(`Measuring what ${label} can read and multiply …`)
   benches.push({ label, roofs: await roofsOf(setup), open: (choice) => openSubject(setup, choice, (name) => folderReader(folder(name))) })
 }
+const peers: Bench[] = [
+  { label: 'onnxruntime-web wasm, 1 thread', open: (choice: ModelChoice) => openCheckedPeer(choice, folder, openOnnxRuntime) },
+  { label: 'llama.cpp native, 1 thread', open: (choice: ModelChoice) => openCheckedPeer(choice, folder, openLlama) },
+].filter(({ label }) => isAsked(label))
 await withWebGpu(async (webgpu) => {
-  benches.push(webgpu)
+  benches.push(...(webgpu ? [webgpu] : []), ...peers)
   report(await measureAll())
 })
 
 /** Hands over the bench of the webgpu runner, which lives in a browser. */
-async function withWebGpu(use: (webgpu: Bench) => Promise<void>): Promise<void> {
+async function withWebGpu(use: (webgpu: Bench | undefined) => Promise<void>): Promise<void> {
   const label = 'webgpu'
+  if (!isAsked(label)) return use(undefined)
   const executablePath = findChromium()
   if (!executablePath) return use({ label, missing: 'no Chrome or Chromium is installed' })
   const named = choices.flatMap((c) => ('name' in c ? [c.name] : []))
@@ -108,7 +123,7 @@ async function measureModel(choice: ModelChoice): Promise<Row[]> {
   for (const b of benches) {
     const row: Row = { model: name, runner: b.label }
     rows.push(row)
-    const why = b.missing ?? ('parameters' in choice && prefillSeconds(choice.parameters, b.roofs!) > LONGEST_PREFILL_S ? 'a prefill would take too long on this runner' : undefined)
+    const why = b.missing ?? ('parameters' in choice && b.roofs && prefillSeconds(choice.parameters, b.roofs) > LONGEST_PREFILL_S ? 'a prefill would take too long on this runner' : undefined)
     if (why) row.note = `not measured here: ${why}`
     else {
       try {
@@ -120,7 +135,7 @@ async function measureModel(choice: ModelChoice): Promise<Row[]> {
   }
   for (let round = 0; round < rounds; round++) for (const r of running) r.readings.push(await r.subject.measure())
   for (const { bench: b, subject, readings, row } of running) {
-    Object.assign(row, figures(subject.config, readings, b.roofs!))
+    Object.assign(row, figures(subject.config, readings, b.roofs))
     row.model = `${name} (${(parameterCount(subject.config) / 1e6).toFixed(1)} M)`
     await subject.close()
   }
@@ -133,7 +148,7 @@ function prefillSeconds(parameters: number, roofs: Roofs): number {
 }
 
 /** Medians, and what they come to against the roofs. */
-function figures(config: ModelConfig, readings: readonly Reading[], roofs: Roofs): Partial<Row> {
+function figures(config: ModelConfig, readings: readonly Reading[], roofs: Roofs | undefined): Partial<Row> {
   const decode = percentile(readings.map((r) => r.decodeMs), 50)
   const prefill = percentile(readings.map((r) => r.prefillMs), 50)
   const widths = { weight: 4, kv: 4 }
@@ -141,11 +156,12 @@ function figures(config: ModelConfig, readings: readonly Reading[], roofs: Roofs
   const chunk = work(config, [{ tokens: PROMPT, context: 0, sampledRows: 1 }], widths)
   return {
     decode_ms: decode,
+    decode_best_ms: Math.min(...readings.map((r) => r.decodeMs)),
     read_gbps: step.bytes / decode / 1e6,
-    readable_gbps: readRate(roofs, step.workingSet) / 1e9,
+    readable_gbps: roofs && readRate(roofs, step.workingSet) / 1e9,
     prefill_ms: prefill,
     gflops: chunk.flops / (prefill * PROMPT) / 1e6,
-    matmul_gflops: roofs.flopsPerSecond / 1e9,
+    matmul_gflops: roofs && roofs.flopsPerSecond / 1e9,
   }
 }
 
@@ -157,12 +173,12 @@ function report(rows: readonly Row[]): void {
   }
   console.log(`${machine.cpu}, ${cores} cores, Node ${machine.node}; medians of ${rounds} rounds, runners taking turns\n`)
   console.log('What each can read, GB/s by working set:')
-  for (const { label, roofs, missing } of benches) {
+  for (const { label, roofs, missing } of benches.filter((b) => b.roofs ?? b.missing)) {
     console.log(`  ${label.padEnd(18)}${roofs ? roofs.read.map((p) => `${(p.bytesPerSecond / 1e9).toFixed(1)} (${p.bytes / 2 ** 20} MB)`).join('  ') : `not measured here: ${missing}`}`)
   }
   const number = (x: number | undefined, digits: number) => (x === undefined ? '' : x.toPrecision(digits))
-  const head = ['model', 'runner', 'decode ms/token', 'GB/s', 'of GB/s', 'prefill ms/token', 'GFLOP/s', 'of GFLOP/s']
-  const table = rows.map((r) => [r.model, r.runner, ...(r.note ? [r.note] : [number(r.decode_ms, 3), number(r.read_gbps, 3), number(r.readable_gbps, 3), number(r.prefill_ms, 3), number(r.gflops, 3), number(r.matmul_gflops, 3)])])
+  const head = ['model', 'runner', 'decode ms/token', 'best', 'GB/s', 'of GB/s', 'prefill ms/token', 'GFLOP/s', 'of GFLOP/s']
+  const table = rows.map((r) => [r.model, r.runner, ...(r.note ? [r.note] : [number(r.decode_ms, 3), number(r.decode_best_ms, 3), number(r.read_gbps, 3), number(r.readable_gbps, 3), number(r.prefill_ms, 3), number(r.gflops, 3), number(r.matmul_gflops, 3)])])
   const widths = head.map((h, i) => Math.max(h.length, ...table.filter((cells) => cells.length === head.length || i < 2).map((cells) => cells[i]?.length ?? 0)))
   const line = (cells: readonly string[]) => cells.map((c, i) => (i < 2 || cells.length < head.length ? c.padEnd(widths[i]!) : c.padStart(widths[i]!))).join('  ').trimEnd()
   console.log(`\n${line(head)}`)

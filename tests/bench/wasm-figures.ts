@@ -1,7 +1,7 @@
 import type { Model } from '$engine/model/weights'
 import { work } from '$engine/model/work'
 import { BLOCK_SIZE, type Runner } from '$engine/runner/runner'
-import { createWasmRunner } from '$engine/runner/wasm'
+import { createWasmRunner, type WasmRunnerOptions } from '$engine/runner/wasm'
 import type { MachineOptions } from '$engine/runner/wasm/machine'
 import { createWasmProbe } from '$engine/runner/wasm/roofs'
 
@@ -66,11 +66,11 @@ export async function prefillFigure(runner: Runner, tokens: number, forMs: numbe
   return figure(runner, ms, [{ tokens, context: 0, sampledRows: 1 }])
 }
 
-export function openWasm(model: Model, options: MachineOptions): Promise<Runner> {
+export function openWasm(model: Model, options: WasmRunnerOptions): Promise<Runner> {
   return createWasmRunner(model, options)
 }
 
 function figure(runner: Runner, ms: Span, shares: Parameters<typeof work>[1]): Figure {
-  const { flops, bytes } = work(runner.config, shares, { weight: 4, kv: 4 })
+  const { flops, bytes } = work(runner.config, shares, runner.widths!)
   return { ms, gbps: bytes / ms.best / 1e6, gflops: flops / ms.best / 1e6 }
 }
