@@ -1,8 +1,10 @@
 import { loadModel, type LoadedModel, type ReadFile } from '../model/load'
 import { createRunner, type EngineRunner } from '../runner/create'
 import { BLOCK_SIZE, type KvPrecision, type Runner, type RunnerOptions, type Sampling, type WeightPrecision } from '../runner/runner'
+import { WallClock } from '../serving/clock'
 import type { SpeculateOptions } from '../speculate/options'
 import { generate, type Generated } from './job-generate'
+import { profile, type Profiled, type ProfileJob } from './job-profile'
 import { score, type Scored } from './job-score'
 
 /**
@@ -12,14 +14,16 @@ import { score, type Scored } from './job-score'
 export type Job = { model: string; runner: EngineRunner; weights?: WeightPrecision; kv?: KvPrecision } & (
   | { kind: 'generate'; prompt: string; maxTokens: number; sampling?: Sampling; speculate?: SpeculateOptions }
   | { kind: 'score'; text: string }
+  | ({ kind: 'profile' } & Pick<ProfileJob, 'prompt' | 'context' | 'batch'>)
 )
 
-export type JobResult<J extends Job> = J extends { kind: 'generate' } ? Generated : Scored
+export type JobResult<J extends Job> = J extends { kind: 'generate' } ? Generated : J extends { kind: 'profile' } ? Profiled : Scored
 
 /** Loads the model, makes the runner, does the job; `readDraft` reads the model that drafts for it. Rejects with ModelError, RunnerError or RangeError in words for the user. */
 export async function execute<J extends Job>(job: J, read: ReadFile, readDraft: ReadFile = read): Promise<JobResult<J>> {
   const loaded = await loadModel(job.model, read)
   const withRunner = <T>(positions: number, use: (runner: Runner) => Promise<T>) => borrow(job.runner, loaded, { blocks: Math.ceil(positions / BLOCK_SIZE), weights: job.weights, kv: job.kv }, use)
+  if (job.kind === 'profile') return (await profile(loaded, job, new WallClock())) as JobResult<J>
   if (job.kind === 'score') return (await score(loaded, job.text, withRunner)) as JobResult<J>
   if (!job.speculate || job.speculate.method === 'lookup') return (await generate(loaded, job, withRunner)) as JobResult<J>
   const small = await loadModel('draft', readDraft)

@@ -182,3 +182,23 @@ test('a draft model of another vocabulary is refused', async () => {
   const job = { kind: 'generate', model: 'tiny', runner: 'reference', prompt: 'A', maxTokens: 4, speculate: { method: 'dynamic' } } as const
   await expect(execute(job, folderReader(folder('this')), other)).rejects.toThrow('the draft model knows 600 tokens and tiny 512: it cannot draft for it')
 })
+
+test('profile tells of every kernel of a prefill and a decode, whose operations add up to what the step asks for', async () => {
+  const path = folder('profiled')
+  const { phases, device } = await execute({ kind: 'profile', model: 'tiny', runner: 'wasm', prompt: 20, context: 33, batch: 3 }, folderReader(path))
+  expect(device).toContain('WebAssembly')
+  expect(phases.map((p) => p.phase)).toEqual(['prefill of 20', 'decode of 3 at 33'])
+  for (const { kernels, stepMs, work } of phases) {
+    expect(stepMs).toBeGreaterThan(0)
+    const named = (name: string) => kernels.filter((k) => k.name === name)
+    for (const name of ['q, k, v', 'attention', 'o', 'gate, up', 'down']) expect(named(name).length, name).toBe(TINY.layers)
+    expect(named('unembed').length).toBe(1)
+    // Panels are filled up to 32 rows, and norms and rotation are not counted as work: more, never less.
+    const flops = kernels.reduce((sum, k) => sum + k.flops, 0)
+    expect(flops).toBeGreaterThan(work.flops * 0.95)
+    expect(flops).toBeLessThan(work.flops * 4)
+    const ends = kernels.map((k) => k.start! + k.ms)
+    expect(ends).toEqual([...ends].sort((a, b) => a - b))
+  }
+  await expect(execute({ kind: 'profile', model: 'tiny', runner: 'reference', prompt: 4, context: 4, batch: 1 }, folderReader(path))).rejects.toThrow('does not time its kernels')
+})
