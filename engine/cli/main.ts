@@ -1,18 +1,20 @@
 import * as claims from './claims'
 import * as fit from './fit'
 import * as generate from './generate'
+import * as measure from './measure'
 import * as profile from './profile'
 import * as score from './score'
 import * as simulate from './simulate'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, profile, score, simulate }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, measure, profile, score, simulate }
 
 const HELP = `expressway COMMAND [options]
 
   claims     published numbers, and ours beside them
   fit        the step cost of a server, from its request log
   generate   continue a text, and say how long it took
+  measure    this machine, for the recorded lens
   profile    where the time of a step goes, kernel by kernel
   score      how well a model predicts a text
   simulate   a workload served in virtual time

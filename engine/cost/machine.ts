@@ -65,19 +65,33 @@ export function catalogueMachine({ hardware: device, model, tensorParallel = 1, 
   }
 }
 
-/** A recorded machine as it lies in assets/profiles. */
-export interface RecordedProfile {
+/** A recorded machine as it lies in assets/profiles: what `expressway measure` writes, or a server's fitted log. */
+export type RecordedProfile = RecordedSteps & (RecordedServer | RecordedRunner)
+
+/** A server whose model and hardware are of the catalogue. */
+interface RecordedServer {
+  /** Names in the catalogue, for FLOPs, bytes and roofs. */
+  hardware: string
+  model: string
+  dtype: Dtype
+  tensor_parallel?: number
+}
+
+/** A device measured through a runner: the whole file is measure/profile.ts's. */
+interface RecordedRunner {
+  config: ModelConfig
+  widths: Widths
+  roofs: Roofs
+  resolution?: Milliseconds
+}
+
+interface RecordedSteps {
   version: 1
   /** What a person would call the machine and its model. */
   label: string
   device: DeviceInfo
   /** When it was recorded. */
   at: string
-  /** Names in the catalogue, for FLOPs, bytes and roofs. */
-  hardware: string
-  model: string
-  dtype: Dtype
-  tensor_parallel?: number
   steps: AffineCosts
   scheduler: { max_sequences: number; max_batched_tokens: number; kv_blocks: number }
   /** How the numbers were found, and how well they hold. */
@@ -91,16 +105,19 @@ export function recordedMachine(profile: RecordedProfile): Machine {
     if (!(profile.steps?.[key] >= 0)) throw new RangeError(`the profile's steps.${key} must be a number of at least 0, is ${JSON.stringify(profile.steps?.[key])}`)
   }
   const { max_sequences: sequences, max_batched_tokens: tokens, kv_blocks: blocks } = profile.scheduler
-  const { dtype, tensor_parallel: tensorParallel = 1 } = profile
-  const { roofs } = roofline({ hardware: profile.hardware, model: profile.model, tensorParallel, dtype, mfu: 1, mbu: 1, overheadMs: 0 })
   return {
     label: profile.label,
     provenance: { how: 'recorded', device: profile.device, at: profile.at },
     steps: { kind: 'affine', ...profile.steps },
     limits: { sequences, tokens, blocks },
-    roofs,
-    model: { catalogue: profile.model, dtype, tensorParallel },
+    ...recordedModel(profile),
   }
+}
+
+function recordedModel(profile: RecordedProfile): Pick<Machine, 'roofs' | 'model' | 'resolution'> {
+  if ('config' in profile) return { roofs: profile.roofs, model: { config: profile.config, widths: profile.widths }, resolution: profile.resolution }
+  const { hardware, model, dtype, tensor_parallel: tensorParallel = 1 } = profile
+  return { roofs: roofline({ hardware, model, tensorParallel, dtype, mfu: 1, mbu: 1, overheadMs: 0 }).roofs, model: { catalogue: model, dtype, tensorParallel } }
 }
 
 /** What its steps take, known as the machine is known. */
