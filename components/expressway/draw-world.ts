@@ -106,7 +106,7 @@ function stripes(p: Projection, world: World, palette: Palette, light: Shading):
 }
 
 function kerbShapes(p: Projection, { points, mix }: Kerb, palette: Palette): Shape[] {
-  const key = (i: number) => mix[i]!.map((v) => Math.round(v * 14) / 14).join()
+  const key = (i: number) => mix[i]!.map((v) => Math.round(v * 28) / 28).join()
   const out: Shape[] = []
   for (let i = 0; i < points.length - 1;) {
     let j = i + 1

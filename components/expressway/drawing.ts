@@ -8,6 +8,11 @@ export function noteUnable(): void {
   unable = true
 }
 
+/** Whether a renderer of this name is the processor: Google's, Mesa's, Microsoft's, Apple's. */
+export function imitated(renderer: string): boolean {
+  return /swiftshader|llvmpipe|softpipe|swrast|software|microsoft basic render/i.test(renderer)
+}
+
 let graphics: boolean | undefined
 
 /**
@@ -17,7 +22,9 @@ let graphics: boolean | undefined
 function hasGraphics(): boolean {
   if (graphics === undefined) {
     const context = document.createElement('canvas').getContext('webgl2', { failIfMajorPerformanceCaveat: true })
-    graphics = context !== null
+    // Chromium draws by SwiftShader without calling it a caveat: then the name tells.
+    const renderer = context && context.getParameter(context.getExtension('WEBGL_debug_renderer_info')?.UNMASKED_RENDERER_WEBGL ?? context.RENDERER) as unknown
+    graphics = context !== null && !imitated(String(renderer))
     context?.getExtension('WEBGL_lose_context')?.loseContext()
   }
   return graphics

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { carAt, anchorOf } from '$components/expressway/pick'
 import { cameraAt, project, projection } from '$components/expressway/project'
-import { drawingFor } from '$components/expressway/drawing'
+import { drawingFor, imitated } from '$components/expressway/drawing'
 import { scene, type Car } from '$components/expressway/scene'
 import { stopOf } from '$components/expressway/stops'
 import { ownPixels } from '$components/expressway/travel'
@@ -146,6 +146,14 @@ test('paper, reduced motion and a processor that imitates a graphics card get SV
   expect(drawingFor({ ...screen, forced: 'svg' }, () => true)).toBe('svg')
   expect(drawingFor({ ...screen, printing: true, forced: 'webgl' }, () => true)).toBe('svg')
 })
+
+test.each([
+  ['ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero) (0x0000C0DE)), SwiftShader driver)', true],
+  ['llvmpipe (LLVM 15.0.6, 256 bits)', true],
+  ['ANGLE (Microsoft, Microsoft Basic Render Driver (0x0000008C) Direct3D11)', true],
+  ['ANGLE (Intel, Mesa Intel(R) UHD Graphics 620 (KBL GT2), OpenGL 4.6)', false],
+  ['ANGLE (Apple, ANGLE Metal Renderer: Apple M3, Unspecified Version)', false],
+])('%s is the processor: %s', (name, is) => expect(imitated(name)).toBe(is))
 
 function group(cars: Car[]): Map<string, Car[]> {
   const lanes = new Map<string, Car[]>()

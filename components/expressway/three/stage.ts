@@ -102,6 +102,8 @@ export function draw(view: RoadView, shot: Shot, onto: HTMLCanvasElement, pixels
   const { width, height } = pixels
   if (canvas.width !== width || canvas.height !== height) renderer.setSize(width, height, false)
   view.draw(renderer, shot)
+  // The event that tells of a loss comes later than the loss: a blank would be copied over the last picture.
+  if (renderer.getContext().isContextLost()) return false
   if (onto.width !== width || onto.height !== height) {
     onto.width = width
     onto.height = height
