@@ -45,8 +45,8 @@ const TOKENS = 2048
 const BLOCK_SIZE = 16
 
 /** Any hardware and model of the catalogue, by roofline. Throws RangeError for unknown names, and where the model does not fit. */
-export function catalogueMachine({ hardware: device, model, tensorParallel = 1, dtype = 'bf16' }: Pick<RooflineOptions, 'hardware' | 'model' | 'tensorParallel' | 'dtype'>): Machine {
-  const cost = roofline({ hardware: device, model, tensorParallel, dtype })
+export function catalogueMachine({ hardware: device, model, tensorParallel = 1, dtype = 'bf16', ...efficiency }: RooflineOptions): Machine {
+  const cost = roofline({ hardware: device, model, tensorParallel, dtype, ...efficiency })
   const { hardware: h, model: m } = cost
   const weights = totalParameters(m) * WEIGHT_BYTES[dtype]
   const memory = h.memoryBytes * tensorParallel
@@ -58,7 +58,7 @@ export function catalogueMachine({ hardware: device, model, tensorParallel = 1, 
   return {
     label: `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}, ${m.label}`,
     provenance: cost.provenance,
-    steps: { kind: 'roofline', hardware: device, model, tensor_parallel: tensorParallel, dtype },
+    steps: { kind: 'roofline', hardware: device, model, tensor_parallel: tensorParallel, dtype, mfu: efficiency.mfu, mbu: efficiency.mbu, overhead_ms: efficiency.overheadMs },
     limits: { sequences: SEQUENCES, tokens: TOKENS, blocks },
     roofs: cost.roofs,
     model: { catalogue: model, dtype, tensorParallel },

@@ -14,9 +14,9 @@ const EVENTS = 500
 /** Requests measured at each point of a first curve: twenty of them take less than 300 ms. */
 const FIRST = 1000
 /** A point is done with this many even if its band is still wide: some tens of seconds, beyond which nobody waits. */
-const MOST = 2 ** 21
-/** Widths are themselves uncertain: no leap beyond this factor, and some more than they ask for. */
-const LEAP = { least: 2, most: 8, margin: 1.25 }
+const MOST = 1_500_000
+/** Requests of each round against the one before. */
+const ROUND = 6
 /** Share of a run that is cut off before counting begins, so that the empty start does not show. */
 const WARM_UP = 0.2
 /** A point's 95 % band, half of its width against the value: narrower needs no more requests. */
@@ -72,8 +72,9 @@ export class Simulator {
 
   /**
    * One figure over many values of one parameter, with common random numbers: every point serves the same
-   * requests. A first answer for all points with few requests each, then the widest band first, with as many
-   * requests as its width asks for (it shrinks with their square root), until all are narrow enough.
+   * requests. A first answer for all points with few requests each, then in rounds, each with six times the
+   * requests for those whose band is still wide, until none is. Only whole rounds are told: neighbours that
+   * served different numbers of requests would make a smooth curve jagged.
    */
   async curve(request: CurveRequest, { signal, onUpdate }: { signal?: AbortSignal; onUpdate?: (soFar: Curve) => void } = {}): Promise<Curve> {
     const base = this.scenario(request)
@@ -99,14 +100,10 @@ export class Simulator {
     for (;;) {
       const open = points.filter((p) => !p.settled)
       if (open.length === 0) return state()
-      const widest = open.reduce((a, b) => (b.width > a.width ? b : a))
-      while (this.held || this.urgent > 0) {
-        await (this.held ?? this.options.yieldThread())
-        signal?.throwIfAborted()
+      for (const p of open) {
+        const next = await this.point(p.x, p.scenario, machine, Math.min(MOST, ROUND * p.requests), ofLoad, within, figure, signal, true)
+        points = points.map((q) => (q === p ? { ...next, scenario: p.scenario } : q))
       }
-      const factor = Math.min(LEAP.most, Math.max(LEAP.least, LEAP.margin * (widest.width / within) ** 2))
-      const next = await this.point(widest.x, widest.scenario, machine, Math.min(MOST, Math.ceil(factor * widest.requests)), ofLoad, within, figure, signal)
-      points = points.map((p) => (p === widest ? { ...next, scenario: p.scenario } : p))
       onUpdate?.(state())
     }
   }
@@ -138,9 +135,14 @@ export class Simulator {
     return rate
   }
 
-  private async point(x: number, scenario: Scenario, machine: Machine | undefined, requests: number, ofLoad: boolean, within: number, figure: CurvePoint['figure'], signal: AbortSignal | undefined): Promise<CurvePoint> {
+  private async point(x: number, scenario: Scenario, machine: Machine | undefined, requests: number, ofLoad: boolean, within: number, figure: CurvePoint['figure'], signal: AbortSignal | undefined, patient = false): Promise<CurvePoint> {
     const simulation = this.start({ ...scenario, requests, warmup: Math.ceil(requests * WARM_UP) }, machine)
-    while (await this.slice(simulation, signal));
+    do {
+      while (patient && (this.held || this.urgent > 0)) {
+        await (this.held ?? this.options.yieldThread())
+        signal?.throwIfAborted()
+      }
+    } while (await this.slice(simulation, signal))
     const summary = simulation.result()
     const spread = summary[figure]
     const width = spread ? Math.max(relativeWidth(spread.mean, spread.interval), relativeWidth(spread.p99, spread.p99_interval)) : Infinity

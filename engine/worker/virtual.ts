@@ -32,7 +32,9 @@ export async function serveVirtually(workload: Workload, of: Machine, { signal, 
   const machine = asAsked(workload, of)
   const clock = new VirtualClock()
   const trace: Trace = {
-    provenance: machine.provenance, requests: [], events: [], steps: [],
+    // What was measured here was measured of steps; what they come to is simulated.
+    provenance: machine.provenance.how === 'measured' ? { how: 'simulated', costs: machine.provenance, seed: 0 } : machine.provenance,
+    requests: [], events: [], steps: [],
     roofs: machine.roofs, resolution: machine.resolution, kvBlocksTotal: machine.limits.blocks, blockSize: BLOCK_SIZE, held: machineHeld(machine.model),
   }
   const requests = workload.requests.map((r, id): ServeRequest => {

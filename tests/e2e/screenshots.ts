@@ -14,7 +14,7 @@ const RESULTS = join(ROOT, 'tests/e2e/results')
 const README_PICTURE = { file: join(ROOT, 'assets/screenshot.png'), slide: '05_latency_components', size: 'wide' }
 
 /** Slides, and where in its replay each looks best, 0 … 1. */
-const SLIDES = { '00_cover': 0.2, '02_latency_metrics': 1, '05_latency_components': 0.8 }
+const SLIDES = { '00_cover': 0.2, '02_latency_metrics': 1, '05_latency_components': 0.8, '10_batch_size_tradeoff': 0.5, '11_highway_congestion': 0.6 }
 const SIZES = { wide: { width: 1600, height: 900 }, phone: { width: 390, height: 844 } }
 
 /** The first visit measures the device before it draws. */

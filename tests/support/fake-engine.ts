@@ -85,7 +85,7 @@ export class FakeEngine implements Engine {
       label: 'fake machine',
       provenance: { how: 'measured', device: { ...this.device, model }, at: '2026-01-01T00:00:00.000Z' },
       steps: { kind: 'affine', base_ms: baseMs, per_sequence_ms: perTokenMs, per_context_token_ms: 0, per_prefill_token_ms: perTokenMs, per_prefill_token_context_ms: 0 },
-      limits: { sequences: 16, tokens: 512, blocks: 1024 },
+      limits: { sequences: 64, tokens: 512, blocks: 1024 },
       roofs: this.roofs,
       model: { config: CONFIG, widths: { weight: 4, kv: 4 } },
       resolution: 0.005,
@@ -120,7 +120,7 @@ export class FakeEngine implements Engine {
     const clock = this.options.clock ?? new VirtualClock()
     try {
       await serve(requests, {
-        runner: this.runner(clock), clock, signal,
+        runner: this.runner(clock), clock, signal, policy: workload.policy,
         limits: { maxSequences: workload.maxSequences, maxBatchedTokens: workload.maxBatchedTokens },
         emit: (update) => {
           append(trace, { requests: [], ...update })
@@ -142,7 +142,7 @@ export class FakeEngine implements Engine {
     const { costs, device } = this
     let sampled = 0
     return {
-      device, config: CONFIG, limits: { blocks: 1024, sequences: 16, tokens: 512, chain: 1 },
+      device, config: CONFIG, limits: { blocks: 1024, sequences: 64, tokens: 512, chain: 1 },
       async run(batch: StepBatch): Promise<StepResult> {
         const tokens = batch.chunks.reduce((n, c) => n + c.tokens.length, 0)
         await clock.until(clock.now() + costs.baseMs + costs.perTokenMs * tokens)

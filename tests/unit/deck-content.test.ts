@@ -6,6 +6,8 @@ import { deck } from '$slides/deck'
 import * as cover from '$slides/00_cover/experiment'
 import * as metrics from '$slides/02_latency_metrics/experiment'
 import * as components from '$slides/05_latency_components/experiment'
+import * as batches from '$slides/10_batch_size_tradeoff/experiment'
+import * as congestion from '$slides/11_highway_congestion/experiment'
 
 /** Order and names as the talk's outline fixes them. */
 const OUTLINE = [
@@ -15,7 +17,7 @@ const OUTLINE = [
   '18_quantization', '19_kv_cache', '20_add_capacity', '21_new_hardware', '22_playbook',
 ]
 const TAGS = ['ttft', 'tpot', 'p99', 'compute', 'memory', 'queue', 'network']
-const LIVE: Record<string, { params: Params }> = { '00_cover': cover, '02_latency_metrics': metrics, '05_latency_components': components }
+const LIVE: Record<string, { params: Params }> = { '00_cover': cover, '02_latency_metrics': metrics, '05_latency_components': components, '10_batch_size_tradeoff': batches, '11_highway_congestion': congestion }
 
 test('twenty-three slides, in the outline’s order, numbered by their place, in four chapters that follow each other', () => {
   expect(deck.map((s) => s.id)).toEqual(OUTLINE)
@@ -74,4 +76,8 @@ test('parameters have the ranges and defaults of the outline', () => {
   const range = (p: Params) => Object.fromEntries(Object.entries(p).map(([name, q]) => [name, q.kind === 'number' ? [q.from, q.to] : undefined]))
   expect(range(metrics.params)).toEqual({ requests: [20, 400], cv: [0.2, 4], slo_ttft: [20, 2000] })
   expect(range(components.params)).toEqual({ prompt: [16, 2048], output: [8, 512], batch: [1, 16] })
+  expect(defaults(congestion.params)).toEqual({ load: 0.85, cv: 1, service_cv: 1 })
+  expect(range(congestion.params)).toEqual({ load: [0.3, 1.05], cv: [0.2, 4], service_cv: [0, 3] })
+  expect(defaults(batches.params)).toMatchObject({ batch: 8, policy: 'continuous', spread: 1 })
+  expect(range(batches.params)).toEqual({ batch: [1, 64], policy: undefined, slo_tpot: [5, 500], spread: [0, 3] })
 })
