@@ -1,12 +1,6 @@
-/**
- * Tokens per verification when each of `k` drafts in a row is accepted with probability `a` independently
- * (Leviathan et al. 2023, eq. 1): (1 − a^(k+1)) / (1 − a).
- */
-export function expectedTokens(a: number, k: number): number {
-  return a === 1 ? k + 1 : (1 - a ** (k + 1)) / (1 - a)
-}
+import { tokensPerIteration } from '../cost/speculation'
 
-/** Walltime gain when a draft step takes `c` of a target step (Theorem 3.8): expected tokens / (k·c + 1). */
+/** Walltime gain when each of k drafts is accepted with probability `a` and a draft step takes `c` of a target step (Leviathan et al. 2023, Theorem 3.8). */
 export function expectedSpeedup(a: number, k: number, c: number): number {
-  return expectedTokens(a, k) / (k * c + 1)
+  return tokensPerIteration(a, k) / (k * c + 1)
 }
