@@ -32,8 +32,8 @@ test('each slide is reached by its address and carries headline, tags and notes'
 })
 
 test('a slide that is not built says so and shows no number', async ({ deck }) => {
-  const page = await deck.open('#/17_proxy_models')
-  await slideReady(page, '17_proxy_models')
+  const page = await deck.open('#/22_playbook')
+  await slideReady(page, '22_playbook')
   expect(await present(page).innerText()).toContain('This experiment is not built yet.')
   expect(await present(page).locator('[data-value]').count()).toBe(0)
 })
