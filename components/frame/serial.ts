@@ -6,31 +6,21 @@ import type { Engine } from '$engine/worker/protocol'
  */
 export function serialize(engine: Engine): Engine {
   let last: Promise<unknown> = Promise.resolve()
+  function inTurn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const turn = last.then(() => {
+      signal?.throwIfAborted()
+      return work()
+    })
+    last = turn.catch(() => undefined)
+    return turn
+  }
   return {
     open: (options, onProgress, onChange) => engine.open(options, onProgress, onChange),
-    serve(workload, options) {
-      // Virtual time disturbs nobody.
-      if (options?.on) return engine.serve(workload, options)
-      const turn = last.then(() => {
-        options?.signal?.throwIfAborted()
-        return engine.serve(workload, options)
-      })
-      last = turn.catch(() => undefined)
-      return turn
-    },
-    machine(model, options) {
-      const turn = last.then(() => {
-        options?.signal?.throwIfAborted()
-        return engine.machine(model, options)
-      })
-      last = turn.catch(() => undefined)
-      return turn
-    },
-    bring(folder, onProgress) {
-      const turn = last.then(() => engine.bring(folder, onProgress))
-      last = turn.catch(() => undefined)
-      return turn
-    },
+    // Virtual time disturbs nobody.
+    serve: (workload, options) => (options?.on ? engine.serve(workload, options) : inTurn(options?.signal, () => engine.serve(workload, options))),
+    machine: (model, options) => inTurn(options?.signal, () => engine.machine(model, options)),
+    quality: (request, options) => inTurn(options?.signal, () => engine.quality(request, options)),
+    bring: (folder, onProgress) => inTurn(undefined, () => engine.bring(folder, onProgress)),
     simulate: (request, options) => engine.simulate(request, options),
     curve: (request, options) => engine.curve(request, options),
     close: () => engine.close(),

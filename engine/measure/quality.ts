@@ -22,6 +22,17 @@ export function divergence(exact: Float32Array, other: Float32Array, vocab: numb
   return { kl: kl / count, agreement: same / count }
 }
 
+/**
+ * Bits that the model needs for each byte of a text: `logits` (T, vocab) at the positions before `ids` (T).
+ * Throws RangeError where the two do not belong together.
+ */
+export function bitsPerByte(logits: Float32Array, ids: readonly number[], vocab: number, bytes: number): number {
+  if (logits.length !== ids.length * vocab || ids.length === 0) throw new RangeError(`logits of ${logits.length} numbers do not belong to ${ids.length} tokens of a vocabulary of ${vocab}`)
+  let nats = 0
+  for (const [t, id] of ids.entries()) nats -= logProbabilities(logits.subarray(t * vocab, (t + 1) * vocab)).of[id]!
+  return nats / Math.LN2 / bytes
+}
+
 function logProbabilities(logits: Float32Array): { of: Float64Array; best: number } {
   let best = 0
   for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i

@@ -2,7 +2,7 @@ import * as Comlink from 'comlink'
 import { append } from '../trace/phases'
 import type { Trace } from '../trace/trace'
 import { aborted, settle, type Outcome } from './outcome'
-import { EngineError, type Engine, type EngineInfo, type Machine, type TraceHeader, type TraceUpdate } from './protocol'
+import { EngineError, type Engine, type EngineInfo, type Machine, type Quality, type TraceHeader, type TraceUpdate } from './protocol'
 import { createSimulator } from './simulator-client'
 import { Texts } from './texts'
 import type { WorkerApi } from './worker'
@@ -68,6 +68,7 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
     },
 
     machine: (model, { signal, onProgress = () => {} } = {}) => onDevice<Machine>(signal, (api, id) => api.machine(id, model, Comlink.proxy(onProgress))),
+    quality: (request, { signal } = {}) => onDevice<Quality>(signal, (api, id) => api.quality(id, request)),
     simulate: (request, options) => simulator.simulate(request, options),
     curve: (request, options) => simulator.curve(request, options),
 

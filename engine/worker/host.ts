@@ -16,7 +16,8 @@ import { serve, type ServeRequest } from '../serving/serve'
 import { WallClock, type Clock } from '../serving/clock'
 import { complete } from '../speculate/options'
 import type { RequestRecord } from '../trace/trace'
-import { EngineError, type Calibration, type EngineInfo, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
+import { EngineError, type Calibration, type EngineInfo, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type Quality, type QualityRequest, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
+import { compared, read, weightHistogram, type Read } from './quality'
 import type { CalibrationStore } from './store'
 
 /** What differs between a browser's worker, Node and a test. */
@@ -67,6 +68,8 @@ export class EngineHost {
   /** The reader's own model. */
   private own?: LoadedModel
   private queue: Promise<unknown> = Promise.resolve()
+  /** The passage as a model reads it in f32: what other precisions are held against. */
+  private exact?: { of: LoadedModel; read: Read }
 
   constructor(private readonly environment: HostEnvironment) {}
 
@@ -134,10 +137,20 @@ export class EngineHost {
    * runs, and kept with the calibration. Rejects as `run`.
    */
   machine(of: MachineRequest, { signal, onProgress = () => {} }: { signal?: AbortSignal; onProgress?: (p: Progress) => void } = {}): Promise<Machine> {
+    return this.inTurn(signal, () => this.machineNow(of, onProgress, signal))
+  }
+
+  /** Reads the passage in a precision and in f32, in turn with runs. Rejects as `run`. */
+  quality(request: QualityRequest, signal?: AbortSignal): Promise<Quality> {
+    return this.inTurn(signal, () => this.qualityNow(request, signal))
+  }
+
+  /** After what was asked for before; failures in words. */
+  private inTurn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const turn = this.queue.then(async () => {
       signal?.throwIfAborted()
       try {
-        return await this.machineNow(of, onProgress, signal)
+        return await work()
       } catch (error) {
         if (signal?.aborted && error === signal.reason) throw error
         throw await this.explain(error)
@@ -145,6 +158,26 @@ export class EngineHost {
     })
     this.queue = turn.catch(() => {})
     return turn
+  }
+
+  private async qualityNow({ model, weights = { format: 'f32' }, kv }: QualityRequest, signal: AbortSignal | undefined): Promise<Quality> {
+    const text = await this.environment.passage()
+    const reading = async (precision: Pick<Workload, 'weights' | 'kv'>) => {
+      const { runner, loaded } = await this.runnerFor({ model, requests: [], ...precision })
+      if (!loaded || loaded.model.source.kind !== 'tensors') throw new EngineError(`${model} has read nothing: quality is asked of trained models.`, 'model')
+      return { runner, loaded, weights: loaded.model.source.weights, read: await read(loaded, text, runner, signal) }
+    }
+    const { loaded: asked } = await this.modelFor(model, {})
+    if (!asked || this.exact?.of !== asked) {
+      const exact = await reading({})
+      this.exact = { of: exact.loaded, read: exact.read }
+    }
+    const { runner, loaded, weights: tensors, read: other } = await reading({ weights, kv })
+    return {
+      provenance: { how: 'measured', device: runner.device, at: new Date().toISOString() },
+      ...compared(this.exact.read, other, runner.config.vocabSize),
+      weights: weightHistogram(tensors, loaded.model, weights),
+    }
   }
 
   private async machineNow(of: MachineRequest, onProgress: (p: Progress) => void, signal: AbortSignal | undefined): Promise<Machine> {

@@ -4,6 +4,7 @@ import type { KvPrecision, Sampling, WeightPrecision } from '../runner/runner'
 import type { Tuning } from '../runner/webgpu/tuning'
 import type { SpeculateOptions } from '../speculate/options'
 import type { Machine } from '../cost/machine'
+import type { Divergence } from '../measure/quality'
 import type { StepFit } from '../cost/step-fit'
 import type { ScenarioJson } from '../serving/scenario'
 import type { SimulationResult } from '../serving/simulate'
@@ -211,6 +212,37 @@ export interface Curve {
   settled: boolean
 }
 
+/** How well a trained model reads a passage of this project's own writing in some precision. */
+export interface QualityRequest {
+  model: string
+  weights?: WeightPrecision
+  kv?: KvPrecision
+}
+
+export interface Quality {
+  provenance: Provenance
+  /** Tokens predicted, and the bytes they stand for. */
+  tokens: number
+  bytes: number
+  bitsPerByte: number
+  /** Against the same model in f32: nats a token, and the share of positions with the same first choice. */
+  divergence: Divergence
+  /** Values of one matrix as trained and as stored. */
+  weights: WeightHistogram
+}
+
+/** Counts in equal columns from `from` to `to`, before and after. */
+export interface WeightHistogram {
+  /** "layer 3, gate" */
+  of: string
+  /** 'step': values in steps of their group's scale, so that the codes are whole numbers. */
+  unit: 'value' | 'step'
+  from: number
+  to: number
+  before: number[]
+  after: number[]
+}
+
 /** What a Trace says besides what happened; known before the first step. */
 export type TraceHeader = Omit<Trace, 'requests' | 'events' | 'steps'>
 
@@ -232,6 +264,8 @@ export interface Engine {
    * when first asked for (some seconds, after live runs under way) and kept with the calibration.
    */
   machine(of: MachineRequest, options?: { signal?: AbortSignal; onProgress?: (p: Progress) => void }): Promise<Machine>
+  /** Reads a passage with a trained model in some precision, in turn with runs. Rejects as `serve`. */
+  quality(request: QualityRequest, options?: { signal?: AbortSignal }): Promise<Quality>
   /** Serves a scenario in virtual time. Does not wait for live runs. Aborting rejects with the signal's reason within a frame. */
   simulate(request: SimulateRequest, options?: { signal?: AbortSignal; onUpdate?: (soFar: Simulated) => void }): Promise<Simulated>
   /**

@@ -2,7 +2,7 @@ import * as Comlink from 'comlink'
 import { browserEnvironment } from './browser'
 import { EngineHost } from './host'
 import { outcome, type Outcome } from './outcome'
-import { EngineError, type EngineInfo, type Machine, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
+import { EngineError, type EngineInfo, type Machine, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type Quality, type QualityRequest, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
 
 /** What crosses the wall; runs are aborted by number. */
 export interface WorkerApi {
@@ -11,6 +11,7 @@ export interface WorkerApi {
   run(id: number, workload: Workload, listen: (part: TraceHeader | TraceUpdate) => void): Promise<Outcome<void>>
   /** What this device's steps take with a model: from an earlier visit, or from a sweep now. */
   machine(id: number, of: MachineRequest, onProgress: (p: Progress) => void): Promise<Outcome<Machine>>
+  quality(id: number, request: QualityRequest): Promise<Outcome<Quality>>
   bring(folder: ModelFolder | undefined, onProgress: (p: Progress) => void): Promise<Outcome<EngineInfo>>
   abort(id: number): void
   ping(): void
@@ -34,6 +35,18 @@ const api: WorkerApi = {
       try {
         if (!host) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
         return await host.machine(of, { signal: controller.signal, onProgress })
+      } finally {
+        runs.delete(id)
+      }
+    })
+  },
+  quality(id, request) {
+    const controller = new AbortController()
+    runs.set(id, controller)
+    return outcome(async () => {
+      try {
+        if (!host) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
+        return await host.quality(request, controller.signal)
       } finally {
         runs.delete(id)
       }

@@ -5,7 +5,7 @@ import type { Model } from '$engine/model/weights'
 import type { EngineRunner } from '$engine/runner/create'
 import { createReferenceRunner } from '$engine/runner/reference'
 import { createReferenceProbe } from '$engine/runner/reference/roofs'
-import { RunnerError, type Runner } from '$engine/runner/runner'
+import { RunnerError, type Runner, type RunnerOptions } from '$engine/runner/runner'
 import { percentile, perRequest } from '$engine/trace/metrics'
 import type { Trace } from '$engine/trace/trace'
 import { append } from '$engine/trace/phases'
@@ -41,12 +41,12 @@ class Machine implements HostEnvironment {
   store = { get: async (key: string) => this.kept.get(key), set: async (key: string, value: Calibration) => void this.kept.set(key, value) }
   yieldThread = () => new Promise<void>((resolve) => setImmediate(resolve))
   createProbe = async () => ({ ...createReferenceProbe(), sizes: [2 ** 20] })
-  createRunner = async (kind: EngineRunner, model: Model): Promise<Runner> => {
+  createRunner = async (kind: EngineRunner, model: Model, asked: RunnerOptions = {}): Promise<Runner> => {
     const error = this.broken.get(kind)?.()
     if (error) throw error
     this.created.push(`${kind} ${model.name}`)
     this.onCreate(kind)
-    const runner = createReferenceRunner(model, { blocks: 64 })
+    const runner = createReferenceRunner(model, { ...asked, blocks: 64 })
     return { ...runner, device: { ...runner.device, runner: kind, name: `test ${kind}`, software: this.software.has(kind) || undefined }, run: (batch) => {
       this.onStep(kind)
       return runner.run(batch)
@@ -192,6 +192,21 @@ describe.skipIf(!trained)('engine host', () => {
     const trace = await run({ model: 'tales-5m', requests: [{ prompt: 40, maxTokens: 2, ignoreEos: true }, { prompt: 1024, maxTokens: 2, ignoreEos: true }] })
     expect(trace.requests.map((r) => [r.promptTokens, r.timingOnly])).toEqual([[40, undefined], [1024, true]])
     expect(trace.steps.map((s) => s.batch.reduce((n, b) => n + b.tokens, 0))[0]).toBeLessThanOrEqual(512)
+  })
+
+  test('quality: f32 against itself is no different, int8 is within a hundredth, int4 further off, and the histograms count every weight', async () => {
+    await host.open(options)
+    const [f32, int8, int4] = [await host.quality({ model: 'tales-0.3m' }), await host.quality({ model: 'tales-0.3m', weights: { format: 'int8' } }), await host.quality({ model: 'tales-0.3m', weights: { format: 'int4' } })]
+    expect(f32.divergence).toEqual({ kl: 0, agreement: 1 })
+    expect(int8.divergence.kl).toBeGreaterThan(0)
+    expect(int4.divergence.kl).toBeGreaterThan(10 * int8.divergence.kl)
+    expect(Math.abs(int8.bitsPerByte / f32.bitsPerByte - 1)).toBeLessThan(0.01)
+    // (ffn, d) of a middle layer of tales-0.3m.
+    for (const { weights } of [f32, int8, int4]) for (const side of [weights.before, weights.after]) expect(side.reduce((a, b) => a + b, 0)).toBe(192 * 64)
+    // Codes are whole numbers: fifteen of them.
+    expect(int4.weights.after.filter((n) => n > 0)).toHaveLength(15)
+    expect(int4.weights.before.filter((n) => n > 0).length).toBeGreaterThan(60)
+    await expect(host.quality({ model: 'timing' })).rejects.toThrow('has read nothing')
   })
 
   test('runs take turns, and an abort ends only its own', async () => {
