@@ -97,8 +97,9 @@ async function clear(): Promise<void> {
 beforeAll(async () => {
   // The time of day of all pictures.
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-24T12:00:00Z') })
+  // At rest, and whatever a test before this one left the pointer on.
   const still = document.createElement('style')
-  still.textContent = '*, *::before, *::after { transition: none !important; animation: none !important; } body { margin: 0; }'
+  still.textContent = '*, *::before, *::after { transition: none !important; animation: none !important; pointer-events: none !important; } body { margin: 0; }'
   document.head.append(still)
   // Larger than the browser's window the page would be shrunk, and its pictures with it.
   await page.viewport(960, 600)
