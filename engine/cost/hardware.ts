@@ -11,10 +11,28 @@ export interface Hardware {
   /** 8-bit rate, where the chip has one. */
   flops8?: number
   memoryBytes: number
+  /** Share of the 16-bit and of the 8-bit matrix rate that large multiplications reach. */
+  matmul: number
+  matmul8: number
+  /** Share of the bandwidth that reading weights reaches. */
+  reading: number
 }
+
+/**
+ * Largest BF16 matrix rate that anybody measured, against the data sheet's (Bekman, ML Engineering, "Maximum
+ * Achievable Matmul FLOPS": A100 SXM .859, H100 SXM .801, B200 .776, MI300X .601). The middle of NVIDIA's
+ * stands for whoever is not in that table.
+ */
+const MATMUL: Record<string, number> = { 'a100-40-sxm': 0.859, 'a100-80-sxm': 0.859, 'h100-sxm': 0.801, h200: 0.801, b200: 0.776, mi300x: 0.601 }
+const MATMUL_ELSEWHERE = 0.8
+/** Whole servers in FP8: MLPerf Inference v4.1's with Llama-2-70B imply .43 (H100), .55 (H200) and .70 (B200), offline. */
+const MATMUL8 = 0.6
+/** Copies of gigabytes reach nine tenths of the data sheet's bandwidth; weights come in matrices of tens of megabytes, each with a beginning and an end. */
+const READING = 0.85
 
 const row = (name: string, label: string, terabytes: number, bf16: number, fp8: number | undefined, gigabytes: number): Hardware => ({
   name, label, bytesPerSecond: terabytes * 1e12, flops16: bf16 * 1e12, flops8: fp8 === undefined ? undefined : fp8 * 1e12, memoryBytes: gigabytes * 1e9,
+  matmul: MATMUL[name] ?? MATMUL_ELSEWHERE, matmul8: MATMUL8, reading: READING,
 })
 
 export const HARDWARE: readonly Hardware[] = [

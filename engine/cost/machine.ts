@@ -125,7 +125,7 @@ export function machineCost({ steps, provenance }: Pick<Machine, 'steps' | 'prov
   if (steps.kind === 'affine') return affine(steps, provenance)
   return roofline({
     hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype,
-    mfu: steps.mfu, mbu: steps.mbu, overheadMs: steps.overhead_ms,
+    mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms,
   })
 }
 

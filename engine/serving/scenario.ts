@@ -60,8 +60,9 @@ export interface StepsSpec {
   model: string
   tensor_parallel: number
   dtype: 'f32' | 'bf16' | 'f16' | 'fp8' | 'int8' | 'int4'
-  mfu: number
-  mbu: number
+  /** null: the device's own share, as the catalogue has it. */
+  mfu: number | null
+  mbu: number | null
   overhead_ms: number
   file: string | null
   speculation: Speculation | null

@@ -179,7 +179,7 @@ test('prompts on one H100, bound by compute: by hand', () => {
   const layers = 32 * (4096 * 128 * (2 * 32 + 2 * 8) + 3 * 4096 * 14336)
   const ms = (tokens: number, cached: number) => {
     const flops = 2 * layers * tokens + 2 * 4096 * 128256 + 4 * 32 * 4096 * tokens * (cached + tokens / 2)
-    return (flops / (989e12 * 0.6)) * 1000 + 1
+    return (flops / (989e12 * 0.801)) * 1000 + 1
   }
   expect(prefillMs(roofline({ hardware: 'h100-sxm', model: 'llama-3.1-8b' }), 8192, 1638)).toBeCloseTo(ms(6554, 1638), 6)
   expect(number('rag-chunks/prefill')).toBeCloseTo(100 * (1 - ms(2624, 0) / ms(10304, 0)), 6)

@@ -62,8 +62,8 @@ describe('fit', () => {
     expect(worst(fit.error.others!, /mean/)).toBeLessThan(0.01)
     expect(worst(fit.error.others!, /p99/)).toBeLessThan(0.025)
   })
-  test.skipIf(!there)('the catalogue’s roofline at the MFU and MBU of a well-tuned server (.9): within 20 %', () => {
-    const e = judge(log, roofline({ hardware: 'rtx-4090', model: 'llama-3.1-8b', mfu: 0.9, mbu: 0.9, overheadMs: 1 }), limits)
+  test.skipIf(!there)('nothing but the catalogue’s roofline: within 20 %', () => {
+    const e = judge(log, roofline({ hardware: 'rtx-4090', model: 'llama-3.1-8b' }), limits)
     expect(worst(e, /mean|p99/)).toBeLessThan(0.2)
   })
 })
