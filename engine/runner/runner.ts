@@ -137,7 +137,7 @@ export interface RunnerOptions {
    * clock to go by (ms); a GPU has its own. Timing costs time itself, and chains are off.
    */
   profile?: boolean | (() => number)
-  /** WebGPU: which kernels were found best on this device; ignored on another. */
+  /** Which kernels were found best on this device; ignored on another. */
   tuning?: Tuning
 }
 

@@ -31,6 +31,7 @@ export function browserEnvironment(base: string): HostEnvironment {
 }
 
 export async function tuneKernels(kind: EngineRunner, clock: Clock): Promise<Tuning | undefined> {
+  if (kind === 'wasm') return (await import('../runner/wasm/tune')).tuneWasm(clock)
   if (kind !== 'webgpu') return undefined
   const { tune, shapesToTune } = await import('../runner/webgpu/tune')
   return tune(shapesToTune, { now: () => clock.now() })

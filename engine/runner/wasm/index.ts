@@ -5,12 +5,12 @@ import { checkBatch, RunnerError, type Runner, type RunnerOptions, type Sequence
 import { sampleRow } from '../sampling'
 import { Arena } from './arena'
 import { Mixture, type Routes } from './experts'
-import { defaultThreads, deviceName } from './features'
+import { defaultThreads, deviceName, pickVariant } from './features'
 import { CONTROL_BYTES } from './jobs'
 import { fillAngles, Kernels, type LayerCache } from './kernels'
 import { Machine, type MachineOptions } from './machine'
 import { Stage, type Staged } from './stage'
-import type { SwitchOver } from './switch-over'
+import { tunedSwitchOver, type SwitchOver } from './switch-over'
 import { wantedRows, type WantedRow } from './wanted'
 import { fillWeights, padded, reserveWeights } from './weights'
 
@@ -18,7 +18,7 @@ import { fillWeights, padded, reserveWeights } from './weights'
 const COPIES = 1024
 
 export interface WasmRunnerOptions extends RunnerOptions, MachineOptions {
-  /** Where tiles begin to pay, as measured on this machine (tune.ts). */
+  /** Where tiles begin to pay, in place of what `tuning` says or of the defaults: for tests and tuning. */
   switchOver?: SwitchOver
 }
 
@@ -34,7 +34,7 @@ export async function createWasmRunner(model: Model, options: WasmRunnerOptions 
   const precision = options.weights ?? { format: 'f32' }
   const clock = typeof options.profile === 'function' ? options.profile : undefined
   if (options.profile === true) throw new RunnerError('Profiling in WebAssembly goes by the clock that it is given, and was given none.', 'unsupported')
-  const kernels = new Kernels(c, limits.blocks, { kv: options.kv, switchOver: options.switchOver, clock })
+  const kernels = new Kernels(c, limits.blocks, { kv: options.kv, switchOver: options.switchOver ?? tunedSwitchOver(options.tuning, pickVariant(options.variant)), clock })
   const threads = options.threads ?? defaultThreads()
   const logitRows = Math.min(limits.tokens, Math.max(limits.sequences, 64)) // rows whose logits are computed together
   const logitsRow = padded(c.vocabSize) // floats

@@ -8,6 +8,8 @@ export interface Tuning {
   device: string
   /** By shape and format: "1536x256 int4/64". */
   matmuls: Record<string, TunedMatmul>
+  /** The WebAssembly runner's: from how many tokens on tiles are used, by format (wasm/switch-over.ts). */
+  switchOver?: Record<number, number>
 }
 
 export interface TunedMatmul {
