@@ -36,7 +36,7 @@ const greedy = await fixture<Record<string, Greedy[]>>('greedy.json')
 const logits = await fixture<Record<string, Logits[]>>('logits.json')
 
 /** Prompts checked for each model: a software adapter needs about 0.1 s for each of the small one's, 1 s for the large one's. */
-const CHECKED: Record<string, number> = { 'tales-0.3m': Infinity, 'tales-1m': Infinity, 'tales-5m': 20 }
+const CHECKED: Record<string, number> = { 'tales-0.3m': Infinity, 'tales-1m': Infinity, 'tales-1m-distilled': 20, 'tales-moe': 20, 'tales-5m': 20 }
 
 for (const [name, count] of Object.entries(CHECKED)) {
   const words = count === Infinity ? 'all prompts' : `the first ${count} prompts`

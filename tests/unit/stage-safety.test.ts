@@ -31,7 +31,7 @@ describe.skipIf(!slurs)('stage safety', () => {
     for (let id = 0; id < model.config.vocabSize; id++) expect(found(tokenizer.decode([id]))).toEqual([])
   })
 
-  test.each(['tales-0.3m', 'tales-1m', 'tales-5m'])('%s says none after any shown prompt', async (name) => {
+  test.each(['tales-0.3m', 'tales-1m', 'tales-1m-distilled', 'tales-moe', 'tales-5m'])('%s says none after any shown prompt', async (name) => {
     const { model, tokenizer } = await shipped(name)
     const runner = await createWasmRunner(model, { blocks: 32, threads: 1 })
     const blockTable = Int32Array.from({ length: 16 }, (_, i) => i)
