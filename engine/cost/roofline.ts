@@ -121,8 +121,8 @@ export function roofline(options: RooflineOptions): StepCost & { hardware: Hardw
         rates: [overheadMs * (share + drafting), share * msPerFlopUnit, share * msPerByteUnit, drafting * msPerFlopUnit, drafting * msPerByteUnit],
         work(n, s, p, pc2, into: Work) {
           into.extra = prompts(n, s, p, pc2 / 2)
-          into.first.fill(0)
           if (n === 0) {
+            into.first.fill(0)
             into.steps = 1
             return
           }

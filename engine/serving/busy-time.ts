@@ -40,17 +40,13 @@ export class BusyTime {
 
   /** The fewest steps, at most `most`, that reach `time`; `most` if none does. */
   reach(time: number, most: number): number {
-    if (most <= 1 || this.after(most) < time) return most
+    if (most <= 1) return most
+    if (this.after(most) < time) return most
     const { rates } = this.cost
     const { first, growth } = this.work
     // Solve a·k + b·k² = time − now, then settle rounding by asking.
-    let slope = 0
-    let curve = 0
-    for (let i = 0; i < WORKS; i++) {
-      slope += rates[i]! * first[i]!
-      curve += (rates[i]! * growth[i]!) / 2
-    }
-    slope -= curve
+    const curve = (rates[0] * growth[0]! + rates[1] * growth[1]! + rates[2] * growth[2]! + rates[3] * growth[3]! + rates[4] * growth[4]!) / 2
+    const slope = rates[0] * first[0]! + rates[1] * first[1]! + rates[2] * first[2]! + rates[3] * first[3]! + rates[4] * first[4]! - curve
     const gap = Math.max(0, time - this.now)
     let k = Math.ceil((2 * gap) / (slope + Math.sqrt(slope * slope + 4 * curve * gap)))
     k = Math.min(most, Math.max(1, Number.isNaN(k) ? 1 : k))
@@ -59,16 +55,21 @@ export class BusyTime {
     return k
   }
 
-  /** k steps like `work` were done. */
-  advance(k: number): void {
-    this.now = this.after(k)
-    const { first, growth } = this.work
+  /** k steps like `work` were done; `end` is what `after` says of them. */
+  advance(k: number, end: number): void {
+    this.now = end
+    const { done: d, work: { first, growth } } = this
     const pairs = (k * (k - 1)) / 2
-    for (let i = 0; i < WORKS; i++) this.done[i]! += first[i]! * k + growth[i]! * pairs
+    d[0]! += first[0]! * k + growth[0]! * pairs
+    d[1]! += first[1]! * k + growth[1]! * pairs
+    d[2]! += first[2]! * k + growth[2]! * pairs
+    d[3]! += first[3]! * k + growth[3]! * pairs
+    d[4]! += first[4]! * k + growth[4]! * pairs
   }
 
   /** To be called where steps one by one and many at once both come by: keeps sums exact in long busy periods. */
   rebase(): void {
-    for (let i = 0; i < WORKS; i++) if (this.done[i]! > REBASE_AT) return this.begin(this.now)
+    const d = this.done
+    if (d[0]! > REBASE_AT || d[1]! > REBASE_AT || d[2]! > REBASE_AT || d[3]! > REBASE_AT || d[4]! > REBASE_AT) this.begin(this.now)
   }
 }

@@ -83,6 +83,8 @@ export class Cluster {
   private readonly seen: { at: number; outstanding: Int32Array; blocks: Int32Array }
   /** Answers can cause arrivals or moves between stations: no run of steps may pass another station's end. */
   private readonly feedback: boolean
+  /** One station's end needs no order. */
+  private readonly alone: boolean
   private running: number
   /** Replicas that take no more requests and still have some. */
   private readonly draining = new Set<number>()
@@ -111,6 +113,7 @@ export class Cluster {
     this.seen = { at: -Infinity, outstanding: new Int32Array(n), blocks: new Int32Array(n) }
     const central = options.router === 'central-queue'
     this.feedback = source.closed !== undefined || disaggregation !== null || cascade !== null || autoscaler !== null || (central && n > 1)
+    this.alone = n === 1
     this.running = autoscaler?.min ?? replicas
     this.paid = this.running + n - replicas
     const stale = options.staleness > 0
@@ -135,17 +138,20 @@ export class Cluster {
 
   /** Goes on to the next time at which anything happens, and past it. False when all is over. */
   step(): boolean {
-    const { ends, news, options: { clock } } = this
-    const now = Math.min(this.next, ends.time, news.time)
+    const { ends, news, endTimes, options: { clock } } = this
+    const now = Math.min(this.next, this.alone ? endTimes[0]! : ends.time, news.time)
     if (now === Infinity) return false
     clock.now = now
-    while (ends.time === now) this.end(ends.pop()!)
+    if (this.alone) {
+      if (endTimes[0] === now) this.ended(0)
+    } else while (ends.time === now) this.end(ends.pop()!)
     while (news.time === now) this.hear(news.pop()!)
     while (this.next === now) {
       this.arrive(now)
       this.next = this.created < this.source.total ? this.source.arrivals!() : Infinity
     }
-    this.startReady(now)
+    if (!this.alone) this.startReady(now)
+    else if (this.ready.length > 0) this.startAlone(now)
     return true
   }
 
@@ -161,7 +167,10 @@ export class Cluster {
   private end(entry: End): void {
     const { station, time } = entry
     entry.time = Infinity // out of the heap: it may be used again
-    if (this.endTimes[station] !== time) return // an arrival has changed when it ends
+    if (this.endTimes[station] === time) this.ended(station) // else an arrival has changed when it ends
+  }
+
+  private ended(station: number): void {
     this.endTimes[station] = Infinity
     this.options.stations[station]!.finish(this.done)
     this.ready.push(station)
@@ -315,6 +324,15 @@ export class Cluster {
     if (!s.busy) this.ready.push(station)
   }
 
+  private startAlone(now: number): void {
+    while (this.ready.length > 0) this.ready.pop()
+    const station = this.options.stations[0]!
+    if (station.busy) return
+    const news = this.news.time
+    const bound = this.next < news ? this.next : news
+    this.endTimes[0] = station.start(now, bound)
+  }
+
   private startReady(now: number): void {
     const { ready } = this
     if (ready.length === 0) return
@@ -330,10 +348,12 @@ export class Cluster {
       // Those still to be started now may have news before anybody whose end is known: until then, a step at a time.
       const end = station.start(now, !this.feedback ? bound : r < ready.length - 1 ? now : Math.min(bound, this.news.time, this.ends.time))
       this.endTimes[i] = end
-      if (end < Infinity) this.foresee(i, end)
+      if (end < Infinity) {
+        if (!this.alone) this.foresee(i, end)
+      }
       else if (!pool.route && this.coming[i] === 0) pool.rests(i)
     }
-    ready.length = 0
+    while (ready.length > 0) ready.pop()
   }
 
   /** A station takes from its pool's line what it has room for. */

@@ -47,8 +47,12 @@ export class Distribution {
     else this.buckets = new Uint32Array(BUCKETS * BATCHES)
   }
 
-  add(index: number, value: number): void {
-    const batch = Math.min(BATCHES - 1, Math.floor(index / this.perBatch))
+  /** The batch that an index is in. */
+  batchOf(index: number): number {
+    return Math.min(BATCHES - 1, Math.floor(index / this.perBatch))
+  }
+
+  add(index: number, value: number, batch = this.batchOf(index)): void {
     this.count++
     this.sum += value
     this.squares += value * value
@@ -66,7 +70,8 @@ export class Distribution {
     const mean = this.sum / n
     // Not yet observed ones are NaN, which sort to the end.
     const sorted = this.exact?.slice().sort().subarray(0, n)
-    const percentile = (p: number) => (sorted ? ofSorted(sorted, p) : this.ofBuckets(p))
+    const buckets = sorted ? undefined : this.allBatches()
+    const percentile = (p: number) => (sorted ? ofSorted(sorted, p) : this.ofBuckets(buckets!, p))
     const p99 = percentile(99)
     return {
       mean, p99, p50: percentile(50), p90: percentile(90), max: this.max,
@@ -90,7 +95,7 @@ export class Distribution {
     if (this.counts.some((c) => c < 2)) return [NaN, NaN]
     const above = new Float64Array(BATCHES)
     if (this.exact) {
-      for (let i = 0; i < this.exact.length; i++) if (this.exact[i]! > p99) above[Math.min(BATCHES - 1, Math.floor(i / this.perBatch))]!++
+      for (let i = 0; i < this.exact.length; i++) if (this.exact[i]! > p99) above[this.batchOf(i)]!++
     } else {
       const from = bucketOf(p99) + 1
       for (let b = 0; b < BATCHES; b++) for (let i = from; i < BUCKETS; i++) above[b]! += this.buckets![b * BUCKETS + i]!
@@ -99,12 +104,17 @@ export class Distribution {
     return [percentile(Math.max(0, 99 - half)), percentile(Math.min(100, 99 + half))]
   }
 
-  private ofBuckets(p: number): number {
+  private allBatches(): Float64Array {
+    const all = new Float64Array(BUCKETS)
+    for (let b = 0; b < BATCHES; b++) for (let i = 0; i < BUCKETS; i++) all[i]! += this.buckets![b * BUCKETS + i]!
+    return all
+  }
+
+  private ofBuckets(all: Float64Array, p: number): number {
     const rank = ((this.count - 1) * p) / 100
     let seen = 0
     for (let i = 0; i < BUCKETS; i++) {
-      let here = 0
-      for (let b = 0; b < BATCHES; b++) here += this.buckets![b * BUCKETS + i]!
+      const here = all[i]!
       if (seen + here > rank) return Math.min(this.max, lowerEdge(i) + (lowerEdge(i + 1) - lowerEdge(i)) * ((rank - seen + 0.5) / here))
       seen += here
     }

@@ -129,6 +129,8 @@ export class StepReplica implements Station {
   private readonly endings = new EndHeap()
   private run = 1
   private started = 0
+  /** When the work in hand is done. */
+  private end = 0
   private worked = 0
   private busySince = 0
   /** The clock runs on from the last step: no idle time in between. */
@@ -147,11 +149,13 @@ export class StepReplica implements Station {
       this.preemptions++
       observer?.preempted(index, job, this.time.now)
     }, { ...options.policy, blockIds: false }, {
-      enters: (job) => {
-        job.final = job.known + job.left - 1
-        this.finals += job.final
-      },
-      exits: (job) => void (this.finals -= job.final),
+      ...(options.memory ? {
+        enters: (job: Job) => {
+          job.final = job.known + job.left - 1
+          this.finals += job.final
+        },
+        exits: (job: Job) => void (this.finals -= job.final),
+      } : {}),
       joins: (job) => {
         job.endTick = this.scheduler.ticks + job.left
         this.endings.push(job)
@@ -189,7 +193,7 @@ export class StepReplica implements Station {
 
   enqueue(job: Job): void {
     job.replica = this.index
-    this.scheduler.enqueue(job)
+    this.scheduler.waiting.push(job) // the cluster has asked whether it can be served
   }
 
   start(now: number, bound: number): number {
@@ -209,8 +213,6 @@ export class StepReplica implements Station {
       const job = catching[i]!
       if (job.scheduled !== job.scheduled) job.scheduled = now // NaN: never before
     }
-    time.work.growth.fill(0)
-    time.work.extra = 0
     options.cost.work(scheduler.decodes, scheduler.context, prefill, scheduler.prefillContext2, time.work)
     this.delay = scheduler.swappedBlocks * options.swapMsPerBlock + time.work.extra
     if (scheduler.movedLayers > 0) this.delay += this.transferDelay(time.after(1) + time.work.extra - time.now)
@@ -227,7 +229,8 @@ export class StepReplica implements Station {
     this.started = now
     this.busy = true
     if (options.observer) this.watched = scheduler.planned()
-    return time.after(this.run) + this.delay
+    this.end = time.after(this.run)
+    return this.end + this.delay
   }
 
   finish(done: (job: Job, at: number) => void): void {
@@ -236,7 +239,7 @@ export class StepReplica implements Station {
     if (this.options.observer) this.observe()
     if (this.options.memory) this.account()
     if (scheduler.steady) scheduler.advance(run)
-    time.advance(run)
+    time.advance(run, this.end)
     if (this.delay > 0) time.begin(time.now + this.delay)
     const now = time.now
     let over = 0
@@ -268,7 +271,7 @@ export class StepReplica implements Station {
       scheduler.leave(job)
       done(job, now)
     }
-    scheduler.settled()
+    if (to > from) scheduler.settled()
     // Only where runs end whether taken at once or one by one.
     if (ended || this.prefilled) time.rebase()
     this.continuing = !scheduler.idle

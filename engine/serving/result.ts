@@ -119,10 +119,11 @@ export class Figures {
     this.completed++
     this.inputTokens += job.promptTokens
     this.outputTokens += job.outputLength
-    this.wait.add(index, job.scheduled - job.arrival)
-    this.ttft.add(index, ttft)
-    this.e2e.add(index, e2e)
-    if (job.outputLength > 1) this.tpot.add(index, tpot)
+    const batch = this.wait.batchOf(index)
+    this.wait.add(index, job.scheduled - job.arrival, batch)
+    this.ttft.add(index, ttft, batch)
+    this.e2e.add(index, e2e, batch)
+    if (job.outputLength > 1) this.tpot.add(index, tpot, batch)
   }
 
   group(): GroupResult {

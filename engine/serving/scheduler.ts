@@ -53,8 +53,8 @@ export interface Offload {
 /** Told of what becomes of requests inside the scheduler. */
 export interface SchedulerListener<S> {
   /** Gets a place, and gives it back: to wait again, to be parked, or because it is over. */
-  enters(sequence: S): void
-  exits(sequence: S): void
+  enters?(sequence: S): void
+  exits?(sequence: S): void
   /** Decodes in step with all others from now on, and no longer does. */
   joins(sequence: S): void
   parts(sequence: S): void
@@ -309,6 +309,10 @@ export class Scheduler<S extends Sequence = Sequence> {
     this.preempted = this.holes = this.steady = false
     this.decodes = this.context = this.prefill = this.prefillContext2 = 0
     this.from = this.to = 0
+    if (this.inStep > 0 && this.catching.length === 0 && this.waiting.length === 0 && this.parked.length === 0) {
+      this.decode() // nobody else could have a part
+      return this.inStep
+    }
     switch (this.policy.batching) {
       case 'continuous': {
         const budget = this.catchUp(this.decode())
@@ -404,7 +408,7 @@ export class Scheduler<S extends Sequence = Sequence> {
     if (offload) this.park()
     let ready = 0
     while (ready < catching.length && this.inStep < this.limits.maxBatchedTokens && isDecoding(catching[ready]!)) this.join(catching[ready++]!)
-    if (ready === catching.length) catching.length = 0
+    if (ready === catching.length) while (catching.length > 0) catching.pop()
     else if (ready > 0) catching.splice(0, ready)
   }
 
@@ -551,12 +555,12 @@ export class Scheduler<S extends Sequence = Sequence> {
     s.admission = this.admissions++
     this.catching.push(s)
     if (s.priority === this.policy.background?.priority) this.background++
-    this.listener?.enters(s)
+    this.listener?.enters?.(s)
   }
 
   private exit(s: S): void {
     if (s.priority === this.policy.background?.priority) this.background--
-    this.listener?.exits(s)
+    this.listener?.exits?.(s)
   }
 
   /** One token after the prompt is a decode, anything else is prefill. */

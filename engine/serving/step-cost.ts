@@ -32,7 +32,7 @@ export const WORKS = 5
 export interface CountedCost {
   /** ms per unit of each kind of work. */
   readonly rates: readonly [number, number, number, number, number]
-  /** Work of a step, into `into`; `prefillContext2` is twice Σ chunk × context, which is a whole number. */
+  /** Work of a step, into `into`, of which entries that this cost never uses are 0 and stay so; `prefillContext2` is twice Σ chunk × context, which is a whole number. */
   work(decodes: number, context: number, prefill: number, prefillContext2: number, into: Work): void
 }
 
