@@ -24,6 +24,14 @@ const NAMES: Record<string, readonly [short: string, long: string]> = {
   read_bandwidth: ['bandwidth', 'Read bandwidth'],
   matmul_rate: ['matmul rate', 'Matrix multiplication rate'],
   requests: ['requests', 'Requests'],
+  cold_ttft: ['cold TTFT', 'Time to first token, nothing cached'],
+  warm_ttft: ['warm TTFT', 'Time to first token, prefix cached'],
+  cached_tokens: ['cached', 'Prompt tokens found in the cache'],
+  prompt_price: ['price', 'Price of the prompt'],
+  tokens_per_step: ['tokens per step', 'Tokens per step of the target model'],
+  target_steps: ['steps', 'Steps of the target model'],
+  speedup: ['gain', 'Plain time per token over drafted'],
+  modelled_speedup: ['gain', 'Plain time per token over drafted'],
 }
 
 /** "p99 TTFT" from 'p99_ttft'; a metric without a name of its own reads as it is called. */

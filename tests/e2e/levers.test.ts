@@ -30,3 +30,23 @@ describe('17: draft cheap, verify once', () => {
     expect(deck.trouble).toEqual({ errors: [], strangers: [] })
   })
 })
+
+describe('09: a cached prefix skips the on-ramp', () => {
+  const id = '09_cached_prefix'
+
+  test('who comes later finds the shared documents and waits less; with the user’s words first nothing is found', async ({ deck }) => {
+    const page = await deck.open(`#/${id}`)
+    await done(page, id)
+    expect(await value(page, id, 'warm_ttft')).toBeLessThan(await value(page, id, 'cold_ttft'))
+    expect(await value(page, id, 'cached_tokens')).toBeGreaterThan(300)
+    expect(await page.locator(`section[id="${id}"] [data-pill="cached"]`).count()).toBeGreaterThan(0)
+    expect(await value(page, id, 'prompt_price')).toBeLessThan(100)
+    await page.close()
+
+    const other = await deck.open(`?9.order=user-first#/${id}`)
+    await done(other, id)
+    await other.locator(`section[id="${id}"]`).getByText('Nothing is found: the first tokens differ').waitFor()
+    expect(await other.locator(`section[id="${id}"] [data-pill="cached"]`).count()).toBe(0)
+    expect(deck.trouble).toEqual({ errors: [], strangers: [] })
+  })
+})
