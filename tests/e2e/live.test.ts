@@ -39,12 +39,13 @@ async function countRuns(page: Page, id: string): Promise<() => Promise<number>>
 describe('live slides', () => {
   test.for([
     ['00_cover', ['ttft', 'decode_rate']],
+    ['01_what_makes_slow', ['ttft', 'decode_rate', 'e2e', 'largest_share']],
     ['02_latency_metrics', ['p50_ttft', 'decode_rate', 'goodput', 'mean_ttft']],
     [COMPONENTS, ['ttft', 'decode_rate', 'tpot', 'prefill_ms', 'exchange_rate']],
     ['08_context_length_kv_growth', ['tpot', 'decode_rate', 'kv_bytes', 'kv_share', 'crossover']],
     ['18_quantization', ['tpot', 'weight_bytes', 'speedup', 'smaller']],
   ] as const)('%s draws measured quantities with their provenance, without an error', async ([id, metrics], { deck }) => {
-    const page = await deck.open(`?${SMALL}&2.requests=20#/${id}`)
+    const page = await deck.open(`?${SMALL}&1.burst=4&2.requests=20#/${id}`)
     await slideReady(page, id, 90_000)
     const shown = await numbers(page, id)
     for (const metric of metrics) expect(shown.map((n) => n.metric), id).toContain(metric)
