@@ -47,6 +47,7 @@ describe('live slides', () => {
   ] as const)('%s draws measured quantities with their provenance, without an error', async ([id, metrics], { deck }) => {
     const page = await deck.open(`?${SMALL}&1.burst=4&2.requests=20#/${id}`)
     await slideReady(page, id, 90_000)
+    await phaseIs(page, id, 'done')
     const shown = await numbers(page, id)
     for (const metric of metrics) expect(shown.map((n) => n.metric), id).toContain(metric)
     for (const n of shown) {

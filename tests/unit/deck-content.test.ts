@@ -3,11 +3,6 @@ import { describe, expect, test } from 'vitest'
 import { CHAPTERS, slideNumber } from '$components/frame/slide'
 import { defaults, parse, type Params } from '$components/controls/params'
 import { deck } from '$slides/deck'
-import * as cover from '$slides/00_cover/experiment'
-import * as metrics from '$slides/02_latency_metrics/experiment'
-import * as components from '$slides/05_latency_components/experiment'
-import * as batches from '$slides/10_batch_size_tradeoff/experiment'
-import * as congestion from '$slides/11_highway_congestion/experiment'
 
 /** Order and names as the talk's outline fixes them. */
 const OUTLINE = [
@@ -17,7 +12,8 @@ const OUTLINE = [
   '18_quantization', '19_kv_cache', '20_add_capacity', '21_new_hardware', '22_playbook',
 ]
 const TAGS = ['ttft', 'tpot', 'p99', 'compute', 'memory', 'queue', 'network']
-const LIVE: Record<string, { params: Params }> = { '00_cover': cover, '02_latency_metrics': metrics, '05_latency_components': components, '10_batch_size_tradeoff': batches, '11_highway_congestion': congestion }
+/** Slides that run something, by their id. */
+const LIVE = Object.fromEntries(Object.entries(import.meta.glob<{ params: Params }>('../../slides/*/experiment.ts', { eager: true })).map(([path, experiment]) => [path.split('/').at(-2)!, experiment]))
 
 test('twenty-three slides, in the outline’s order, numbered by their place, in four chapters that follow each other', () => {
   expect(deck.map((s) => s.id)).toEqual(OUTLINE)
@@ -71,6 +67,7 @@ test('no folder of slides is left out of the deck', () => {
 })
 
 test('parameters have the ranges and defaults of the outline', () => {
+  const [metrics, components, batches, congestion] = ['02_latency_metrics', '05_latency_components', '10_batch_size_tradeoff', '11_highway_congestion'].map((id) => LIVE[id]!) as [{ params: Params }, { params: Params }, { params: Params }, { params: Params }]
   expect(defaults(metrics.params)).toEqual({ requests: 60, cv: 1, slo_ttft: 500 })
   expect(defaults(components.params)).toEqual({ prompt: 512, output: 64, batch: 1 })
   const range = (p: Params) => Object.fromEntries(Object.entries(p).map(([name, q]) => [name, q.kind === 'number' ? [q.from, q.to] : undefined]))

@@ -251,7 +251,7 @@ describe('over time', () => {
 describe('simulated Traces name their bottleneck', () => {
   const trace = (json: object) => simulate(parseScenario(json), { traceEvery: 1 }).trace!
   test('one request alone on a roofline: compute and memory are the formula’s, overhead what each step adds', () => {
-    const t = trace({ requests: 1, input: fixed(1000), output: fixed(50), steps: { kind: 'roofline', overhead_ms: 2 }, scheduler: { max_batched_tokens: 4096 } })
+    const t = trace({ requests: 1, input: fixed(1000), output: fixed(50), steps: { kind: 'roofline', mfu: 0.6, mbu: 0.8, overhead_ms: 2 }, scheduler: { max_batched_tokens: 4096 } })
     const a = bottleneck(t)
     const [prompt, ...decodes] = t.steps
     // A prompt of 1000 tokens is bound by compute, a single token by memory (REFERENCE §2, §4): H100 at MFU .6, MBU .8.
