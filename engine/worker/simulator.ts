@@ -12,7 +12,7 @@ const SLICE_MS = 6
 /** Events between looks at the clock. */
 const EVENTS = 500
 /** Requests measured at each point of a first curve: twenty of them take less than 300 ms. */
-const FIRST = 1000
+const FIRST = 600
 /** A point is done with this many even if its band is still wide: some tens of seconds, beyond which nobody waits. */
 const MOST = 1_500_000
 /** Requests of each round against the one before. */
@@ -22,7 +22,7 @@ const WARM_UP = 0.2
 /** A point's 95 % band, half of its width against the value: narrower needs no more requests. */
 const WITHIN = 0.1
 /** Draws for the mean of a length that has no simple formula once it is cut to its limits. */
-const DRAWS = 100_000
+const DRAWS = 30_000
 
 export interface SimulatorOptions {
   /** Lets messages in. */
@@ -119,7 +119,7 @@ export class Simulator {
     const known = this.sustained.get(key)
     if (known !== undefined) return known
     const places = scenario.scheduler.max_sequences * replicaCount(scenario)
-    const requests = Math.min(40_000, Math.max(4000, 12 * places))
+    const requests = Math.min(40_000, Math.max(2000, 12 * places))
     const times: number[] = []
     const saturated: Scenario = { ...scenario, requests, warmup: 0, arrivals: { ...scenario.arrivals, process: 'closed', concurrency: requests, think_ms: 0 }, autoscaler: null, response_cache: null }
     let tokens = 0

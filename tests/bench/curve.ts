@@ -3,7 +3,7 @@ import { catalogueMachine } from '$engine/cost/machine'
 import type { CurveRequest } from '$engine/worker/protocol'
 import { Simulator } from '$engine/worker/simulator'
 
-// node scripts/run.mjs tests/bench/curve.ts [--json]
+// node scripts/run.mjs tests/bench/curve.ts [--json] [--first]      --first: first curves only, in seconds
 //
 // p50 and p99 of TTFT over twenty loads, as slide 11 asks for them: how soon all are there, and when every band
 // is narrow. Each curve in a simulator of its own; the first pays for compilation, as on a page just opened.
@@ -28,7 +28,7 @@ for (const [what, request] of Object.entries(CURVES)) {
       signal: stop.signal,
       onUpdate: () => {
         first ??= performance.now() - began
-        if (start === 'cold') stop.abort(new Error('seen'))
+        if (start === 'cold' || process.argv.includes('--first')) stop.abort(new Error('seen'))
       },
     }).then(() => performance.now() - began, () => undefined)
     const settled = await all

@@ -14,7 +14,7 @@ async function context(engine: Engine, lens: 'here' | 'elsewhere' = 'here') {
 
 describe('11: congestion', () => {
   /** The reading once everything but the refinement is there. */
-  async function read(over: Partial<Parameters<typeof congestion.run>[0]> = {}, lens: 'here' | 'elsewhere' = 'here', least = 1000) {
+  async function read(over: Partial<Parameters<typeof congestion.run>[0]> = {}, lens: 'here' | 'elsewhere' = 'here', least = 600) {
     const { context: c, stop } = await context(new FakeEngine({ costs: { baseMs: 1, perTokenMs: 0.1 } }), lens)
     try {
       for await (const reading of congestion.run({ ...defaults(congestion.params), ...over }, c)) if (reading.live.length === reading.expected && reading.curve.points.every((p) => p.settled || p.requests >= least)) return reading
