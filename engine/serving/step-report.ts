@@ -1,4 +1,4 @@
-import { work, type Share } from '../model/work'
+import { work, type Routing, type Share } from '../model/work'
 import type { Runner, StepBatch, StepResult } from '../runner/runner'
 import type { Milliseconds, Step } from '../trace/trace'
 
@@ -6,7 +6,10 @@ import type { Milliseconds, Step } from '../trace/trace'
 export function stepsOf(runner: Runner, batch: StepBatch, result: StepResult, start: Milliseconds, end: Milliseconds, kvBlocks: number, role?: Step['role']): Step[] {
   const count = batch.steps ?? 1
   const widths = runner.widths ?? { weight: 4, kv: 4 }
-  const workOf = (some: readonly Share[]) => runner.work?.(some) ?? work(runner.config, some, widths)
+  const workOf = (some: readonly Share[], routing: Routing) => runner.work?.(some) ?? work(runner.config, some, widths, routing)
+  // What a share alone would have touched nobody counted: it is taken in expectation.
+  const alone: Routing = { expertsPerToken: batch.expertsPerToken }
+  const together: Routing = { ...alone, expertsTouched: result.expertsTouched === undefined ? undefined : result.expertsTouched / count }
   const steps: Step[] = []
   let from = start
   for (let s = 0; s < count; s++) {
@@ -16,12 +19,12 @@ export function stepsOf(runner: Runner, batch: StepBatch, result: StepResult, st
       context: c.start + s,
       sampledRows: c.sampleRows || batch.allRows ? c.tokens.length : c.sample ? 1 : 0,
     }))
-    const all = workOf(shares)
+    const all = workOf(shares, together)
     steps.push({
       start: from,
       duration: to - from,
       batch: shares.map((share, i) => {
-        const solo = workOf([share])
+        const solo = workOf([share], alone)
         const { request } = batch.chunks[i]!
         return { request, tokens: share.tokens, context: share.context, sampled: share.sampledRows > 0, soloFlops: solo.flops, soloBytes: solo.bytes }
       }),

@@ -10,7 +10,7 @@ export interface Verification {
   draftSteps: number
 }
 
-export type Served = Pick<RooflineOptions, 'hardware' | 'tensorParallel' | 'dtype'> & {
+export type Served = Pick<RooflineOptions, 'hardware' | 'tensorParallel' | 'dtype' | 'mfu' | 'mbu' | 'overheadMs'> & {
   target: string
   /** Model that drafts; absent: drafts cost nothing (lookup). */
   draft?: string

@@ -15,7 +15,7 @@ describe('gain by roofline', () => {
       // Weights without the input table, both read at one rate, plus the same millisecond of overhead.
       const read = (parameters: number) => (2e-9 * parameters) / (4 * 3.35 * hardware('h100-sxm').reading) + 1
       const c = read(8.03e9 - 128_256 * 4096) / read(70.55e9 - 128_256 * 8192)
-      const ours = gain(served, { tokens: tokensPerIteration(a, k), rows: k + 1, draftSteps: k }, 1, 1)
+      const ours = gain({ ...served, mbu: 0.8, overheadMs: 1 }, { tokens: tokensPerIteration(a, k), rows: k + 1, draftSteps: k }, 1, 1)
       expect(Math.abs(ours / expectedSpeedup(a, k, c) - 1)).toBeLessThan(0.01)
     }
   })
