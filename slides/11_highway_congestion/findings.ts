@@ -79,6 +79,13 @@ export function liveCheck({ live }: CongestionReading): Quantity | undefined {
   })
 }
 
+/** How much longer the live steps took than the fitted costs say: well above 1, something else runs on this device. */
+export function busier({ live }: CongestionReading): Quantity | undefined {
+  if (live.length === 0) return undefined
+  const sum = (of: 'trace' | 'virtual') => live.reduce((s, l) => s + l[of].steps.reduce((n, step) => n + step.duration, 0), 0)
+  return measured(live[0]!.trace, 'step_time_ratio', sum('trace') / sum('virtual'), '×', { formula: String.raw`\frac{\sum t_\text{step, live}}{\sum t_\text{step, simulated}}` })
+}
+
 /** Dots on the chart: load in %, TTFT in ms. */
 export function liveDots({ live }: CongestionReading): { p50: { x: number; y: number }[]; p99: { x: number; y: number }[] } {
   const of = (p: number, list: typeof live) => list.map((l) => ({ x: 100 * l.load, y: percentile(perRequest(l.trace).map((r) => r.ttft), p) }))

@@ -4,7 +4,7 @@ import type { Engine } from '$engine/worker/protocol'
 import * as batches from '$slides/10_batch_size_tradeoff/experiment'
 import { findings as batchFindings, gains, goodputs, overStatic, peak, publishedGains, tpots } from '$slides/10_batch_size_tradeoff/findings'
 import * as congestion from '$slides/11_highway_congestion/experiment'
-import { curves, findings, knee, lastTenth, liveCheck, liveDots } from '$slides/11_highway_congestion/findings'
+import { busier, curves, findings, knee, lastTenth, liveCheck, liveDots } from '$slides/11_highway_congestion/findings'
 import { FakeEngine } from '../support/fake-engine'
 
 async function context(engine: Engine, lens: 'here' | 'elsewhere' = 'here') {
@@ -53,6 +53,7 @@ describe('11: congestion', () => {
     // The fake's costs are the machine's: nothing but the borders of the runs could differ.
     expect(Math.abs(liveCheck(reading)!.value)).toBeLessThan(1)
     expect(liveCheck(reading)!.provenance.how).toBe('measured')
+    expect(busier(reading)!.value).toBeCloseTo(1, 2)
     expect(liveDots(reading).p99.length).toBe(3)
   })
 
