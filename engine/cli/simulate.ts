@@ -12,13 +12,17 @@ export const help = `expressway simulate scenario.json [options]
 Serves a workload in virtual time, with the live engine's scheduler and a step cost in place of a
 runner. The scenario is a JSON object; files it names are looked for beside it.
 
-  --trace FILE      write what happened in the Chrome trace-event format, which Perfetto opens
+  --trace FILE      write what happened in the Chrome trace-event format, which Perfetto opens; of more
+                    than 2000 requests every so-many-th is kept, without single steps
   --json            one JSON object on standard output
 
 Keys of a scenario:
 
 ${scenarioHelp()}
 `
+
+/** Requests of a Trace file at most: what a viewer opens, and memory holds. */
+const MOST_TRACED = 2000
 
 const FLAGS = { trace: { type: 'string' }, json: { type: 'boolean' } } as const
 
@@ -28,7 +32,9 @@ export async function main([file, ...args]: readonly string[]): Promise<void> {
   const path = userPath(file)
   const scenario = parse(await readText(path), path)
   const traceFile = flags['trace'] as string | undefined
-  const { result, trace } = simulate(scenario, { files: await readFiles(scenario, dirname(path)), traceEvery: traceFile === undefined ? undefined : 1 })
+  const files = await readFiles(scenario, dirname(path))
+  const total = Math.min(scenario.warmup + scenario.requests, files.trace?.requests.length ?? Infinity)
+  const { result, trace } = simulate(scenario, { files, traceEvery: traceFile === undefined ? undefined : Math.ceil(total / MOST_TRACED) })
   if (traceFile !== undefined) await writeFile(resolve(process.env['INIT_CWD'] ?? '.', traceFile), JSON.stringify(toPerfetto(trace!)))
   if (flags['json']) console.log(JSON.stringify(result))
   else print(result)

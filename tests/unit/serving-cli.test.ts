@@ -27,6 +27,14 @@ describe('expressway simulate', () => {
     for (const key of ['mean_ttft_ms', 'p99_ttft_ms', 'mean_tpot_ms', 'mean_e2el_ms', 'utilisation', 'mean_in_system', 'kv_blocks_peak', 'simulated_requests_per_second', 'request_goodput']) expect(r[key], key).toEqual(expect.any(Number))
     expect((JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: unknown[] }).traceEvents.length).toBeGreaterThan(300)
   })
+  test('--trace of many requests is a sample of them', () => {
+    const trace = join(folder, 'sample.json')
+    const { code, out } = simulate({ requests: 9000, arrivals: { rate: 5 }, output: { mean: 4 }, steps: {} }, '--json', '--trace', trace)
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).toMatchObject({ completed: 9000 })
+    const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { pid: number; tid: number; ph: string }[] }
+    expect(new Set(traceEvents.filter((e) => e.pid === 2 && e.ph === 'X').map((e) => e.tid)).size).toBe(1800) // every fifth
+  })
   test('a trace file beside the scenario is served with its own lengths', () => {
     writeFileSync(join(folder, 'azure.csv'), 'TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:17:03.97,4808,10\r\n2023-11-16 18:17:04.03,3180,8')
     const { out, err } = simulate({ arrivals: { process: 'trace', file: 'azure.csv' }, steps: {} }, '--json')

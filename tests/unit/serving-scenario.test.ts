@@ -55,6 +55,34 @@ describe('scenario', () => {
       }
     }), { numRuns: 500 })
   })
+  test('any key of a good scenario set to anything: it runs to its end, or the error names a key', () => {
+    const paths: string[][] = []
+    const walk = (node: { properties?: Record<string, object> }, path: string[]) => {
+      for (const [key, child] of Object.entries(node.properties ?? {})) {
+        paths.push([...path, key])
+        walk(child, [...path, key])
+      }
+    }
+    walk(schema as { properties?: Record<string, object> }, [])
+    const anything = fc.oneof(fc.constantFrom<unknown>(NaN, -1, 0, 0.5, 1, 3, 1e9, Infinity, null, '', 'fixed', true, [], {}, [0], [1, 2]), fc.jsonValue({ maxDepth: 1 }))
+    fc.assert(fc.property(fc.constantFrom(...paths), anything, (path, value) => {
+      const scenario: Record<string, unknown> = { requests: 30, arrivals: { rate: 20 }, output: { mean: 20, max: 60 }, steps: {}, scheduler: { kv_blocks: 80 } }
+      let at = scenario
+      for (const key of path.slice(0, -1)) at = (at[key] = { ...(at[key] as object) }) as Record<string, unknown>
+      at[path[path.length - 1]!] = value
+      // Runs that are merely large are not what this is about.
+      for (const key of ['requests', 'warmup', 'replicas']) if (typeof scenario[key] === 'number' && scenario[key] > 100) return
+      const pools = [scenario['cascade'], ...(Array.isArray(scenario['regions']) ? (scenario['regions'] as unknown[]) : [])] as ({ replicas?: number } | null | undefined)[]
+      if (pools.some((p) => typeof p?.replicas === 'number' && p.replicas > 100)) return
+      try {
+        const { result } = simulate(parseScenario(scenario))
+        expect(result.completed + result.rejected + (result.batch_lane?.completed ?? 0)).toBe((scenario['requests'] as number))
+      } catch (e) {
+        if (!(e instanceof ScenarioError || e instanceof RangeError)) throw e
+        expect((e as Error).message.length).toBeGreaterThan(10)
+      }
+    }), { numRuns: 400 })
+  })
   test('every key has a description, and a default or a place among the required', () => {
     interface Node { description?: string; default?: unknown; properties?: Record<string, Node>; items?: Node; required?: string[] }
     const walk = (node: Node, path: string) => {

@@ -47,6 +47,16 @@ describe('trace files', () => {
     expect(() => readTraceFile(text, 'file')).toThrow(TraceFileError)
     expect(() => readTraceFile(text, 'file')).toThrow(words)
   })
+  test('a hundred thousand lines, CRLF, one of them earlier than the line above', () => {
+    const lines = ['TIMESTAMP,ContextTokens,GeneratedTokens']
+    for (let i = 0; i < 100_000; i++) lines.push(`2023-11-16 ${String(Math.floor(i / 5000)).padStart(2, '0')}:00:${String(i % 5000 === 7 ? 0 : 1)}0.${i % 10},${1 + (i % 4000)},${1 + (i % 300)}`)
+    const t = readTraceFile(lines.join('\r\n'))
+    expect(t.requests.length).toBe(100_000)
+    expect(t.outOfOrder).toBeGreaterThan(0)
+    for (let i = 1; i < 100_000; i++) if (t.requests[i]!.arrival < t.requests[i - 1]!.arrival) throw new Error(`line ${i} is out of order`)
+    lines[99_999] = '2023-11-16 19:00:10,5'
+    expect(() => readTraceFile(lines.join('\n'), 'big.csv')).toThrow('big.csv:100000: 2 columns')
+  })
   test('whatever the bytes: a trace or a TraceFileError', () => {
     const damaged = fc.tuple(fc.constantFrom(azure, log(0, 1), '{"timestamp":1,"input_length":2,"output_length":3,"hash_ids":[1]}'), fc.nat({ max: 120 }), fc.string({ unit: 'binary', maxLength: 12 }))
       .map(([text, at, junk]) => text.slice(0, at) + junk + text.slice(at + junk.length))
