@@ -155,6 +155,11 @@ export class Cluster {
     return true
   }
 
+  /** Requests that are still to come, or in the system. */
+  get open(): number {
+    return this.source.total - this.created + this.inSystem
+  }
+
   /** ∫ replicas paid for dt, replicas × ms, up to `now`. */
   paidTime(now: number): number {
     return this.paidArea + this.paid * (now - this.paidSince)

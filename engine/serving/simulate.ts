@@ -145,6 +145,7 @@ export class Simulation {
     const start = performance.now()
     let more = true
     for (let i = 0; i < events && more; i++) more = this.cluster.step()
+    if (!more && this.cluster.open > 0) throw new ScenarioError(`${this.cluster.open} requests never end: the scenario's times add up to more than a number can hold`)
     if (!more) this.recorder?.finish()
     this.spent += performance.now() - start
     return more

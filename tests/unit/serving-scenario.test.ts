@@ -55,6 +55,9 @@ describe('scenario', () => {
       }
     }), { numRuns: 500 })
   })
+  test('times beyond all numbers are an error, not a loss', () => {
+    expect(() => run({ requests: 30, output: { mean: 20 }, steps: { base_ms: 1e307 } })).toThrow('more than a number can hold')
+  })
   test('any key of a good scenario set to anything: it runs to its end, or the error names a key', () => {
     const paths: string[][] = []
     const walk = (node: { properties?: Record<string, object> }, path: string[]) => {
@@ -81,7 +84,7 @@ describe('scenario', () => {
         if (!(e instanceof ScenarioError || e instanceof RangeError)) throw e
         expect((e as Error).message.length).toBeGreaterThan(10)
       }
-    }), { numRuns: 400 })
+    }), { numRuns: Number(process.env['EXPRESSWAY_RUNS'] ?? 400) })
   })
   test('every key has a description, and a default or a place among the required', () => {
     interface Node { description?: string; default?: unknown; properties?: Record<string, Node>; items?: Node; required?: string[] }
