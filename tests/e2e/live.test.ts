@@ -44,6 +44,7 @@ describe('live slides', () => {
     [COMPONENTS, ['ttft', 'decode_rate', 'tpot', 'prefill_ms', 'exchange_rate']],
     ['07_output_dominates', ['ttft', 'decode_rate', 'e2e', 'decode_share']],
     ['08_context_length_kv_growth', ['tpot', 'decode_rate', 'kv_bytes', 'kv_share', 'crossover']],
+    ['16_moe_sparsity', ['decode_rate', 'experts_read', 'speedup', 'bytes_saved', 'flops_saved', 'step_bytes', 'weight_bytes']],
     ['18_quantization', ['tpot', 'weight_bytes', 'speedup', 'smaller']],
   ] as const)('%s draws measured quantities with their provenance, without an error', async ([id, metrics], { deck }) => {
     const page = await deck.open(`?${SMALL}&1.burst=4&7.input=16&7.output=8&2.requests=20#/${id}`)
