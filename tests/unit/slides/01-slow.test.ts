@@ -32,7 +32,9 @@ describe('01: time goes to five places, and one of them spikes', () => {
     const { alone, last } = findings(await read())!
     expect(alone.attribution.queue).toBe(0)
     expect(last!.largest).toBe('queue')
-    for (const part of ['compute', 'memory', 'network'] as const) expect(last!.attribution[part] / alone.attribution[part]).toBeCloseTo(1, 1)
+    // A prompt of 256 tokens is arithmetic or reading, by how near the machine's ridge is: both together are what the request needs.
+    const own = ({ attribution: a }: typeof alone) => a.compute + a.memory + a.network
+    expect(own(last!) / own(alone)).toBeCloseTo(1, 1)
   })
 
   test('as many steps wait before it as turns of the places come first', async () => {
@@ -46,6 +48,7 @@ describe('01: time goes to five places, and one of them spikes', () => {
   test('a burst of one is the request alone again; a longer prompt is more compute', async () => {
     expect(findings(await read({ burst: 1 }))!.last!.times.value).toBeCloseTo(1, 9)
     const [short, long] = [findings(await read({ prompt: 16 }))!, findings(await read({ prompt: 1024 }))!]
+    expect(long.alone.attribution.compute).toBeGreaterThan(5)
     expect(long.alone.attribution.compute).toBeGreaterThan(10 * short.alone.attribution.compute)
     expect(long.alone.attribution.memory).toBeLessThan(1.3 * short.alone.attribution.memory)
   })
