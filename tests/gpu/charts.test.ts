@@ -42,7 +42,7 @@ const series = [
 ]
 const chart = { title: 'Wait', x: { label: 'load', unit: '%' as const }, y: { label: 'TTFT', unit: 'ms' as const }, series }
 
-// Half of a hero, and a phone; the whole hero is the gallery's own test at 1600 px.
+// Half of a hero, and a phone.
 test.each([
   [1200, 'stage'],
   [390, 'page'],
