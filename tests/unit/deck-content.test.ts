@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { CHAPTERS, slideNumber } from '$components/frame/slide'
-import { defaults, parse, type Params } from '$components/controls/params'
+import { defaults, encodeValue, parse, type Params } from '$components/controls/params'
 import { deck } from '$slides/deck'
 
 /** Order and names as the talk's outline fixes them. */
@@ -49,7 +49,7 @@ describe.each(deck.map((s) => [s.id, s] as const))('%s', (id, slide) => {
       const live = LIVE[id]
       if (live) {
         expect(live.params, direction).toHaveProperty(name!)
-        expect(String(parse(live.params[name!]!, value!)), direction).toBe(value)
+        expect(encodeValue(parse(live.params[name!]!, value!)), direction).toBe(value)
       } else {
         expect(source, direction).toContain(`name: '${name}'`)
       }
