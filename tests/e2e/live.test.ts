@@ -233,7 +233,7 @@ describe('bad luck', () => {
         },
       })
     }
-    const page = await openWith(deck, trapOnDemand, 'runner=wasm&5.prompt=16&5.output=128&5.batch=2', COMPONENTS)
+    const page = await openWith(deck, trapOnDemand, 'runner=wasm&5.prompt=16&5.output=512&5.batch=2', COMPONENTS)
     await phaseIs(page, COMPONENTS, 'running')
     await page.waitForFunction((id) => document.querySelectorAll(`section[id="${id}"] [data-stage=decode]`).length > 0, COMPONENTS, { timeout: 90_000 })
     const worker = page.workers().find((w) => /\/worker-/.test(w.url()))!
@@ -262,7 +262,7 @@ describe('bad luck', () => {
     expect(await notice.innerText()).toMatch(/timing-.* needs \d+ MB, which this device did not give/)
     expect(await numbers(page, COMPONENTS)).toEqual([])
     await page.keyboard.press('PageDown')
-    await slideReady(page, '06_model_size')
+    await page.waitForFunction(() => document.querySelector('.slides > section.present')?.id === '06_model_size')
   })
 
   test('the model is missing: the slide says which file, offers another try, and the rest of the deck works', async ({ deck }) => {
@@ -292,7 +292,7 @@ describe('bad luck', () => {
     await page.locator(`section[id="${COMPONENTS}"] [data-notice=error]`).waitFor()
     expect(await page.locator(`section[id="${COMPONENTS}"] [data-notice=error]`).innerText()).toContain('workers are switched off here')
     await page.keyboard.press('PageDown')
-    await slideReady(page, '06_model_size')
+    await page.waitForFunction(() => document.querySelector('.slides > section.present')?.id === '06_model_size')
   })
 })
 
