@@ -230,7 +230,9 @@ export class StepReplica implements Station {
     this.busy = true
     if (options.observer) this.watched = scheduler.planned()
     this.end = time.after(this.run)
-    return this.end + this.delay
+    const over = this.end + this.delay
+    // NaN comes of 0 × ∞ in the sums: a step beyond all numbers, which does not end. At no time at all the clock would stand still.
+    return over === over ? over : Infinity
   }
 
   finish(done: (job: Job, at: number) => void): void {

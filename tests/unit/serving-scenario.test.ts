@@ -57,6 +57,11 @@ describe('scenario', () => {
   })
   test('times beyond all numbers are an error, not a loss', () => {
     expect(() => run({ requests: 30, output: { mean: 20 }, steps: { base_ms: 1e307 } })).toThrow('more than a number can hold')
+    // 0 × ∞ is no number either: without an end, on one replica and on several.
+    for (const replicas of [1, 3]) {
+      const endless = { requests: 30, output: { mean: 20 }, steps: { speculation: { draft_cost: Number.MAX_VALUE } }, scheduler: { kv_blocks: 80 }, replicas }
+      expect(() => run(endless)).toThrow('more than a number can hold')
+    }
   })
   test('any key of a good scenario set to anything: it runs to its end, or the error names a key', () => {
     const paths: string[][] = []
