@@ -136,12 +136,17 @@ export function tickText(spec: AxisSpec, value: number): string {
   return formatNumber(value, { digits })
 }
 
+/** Room that the ticks of a y axis take on the left, px. */
+export function gutterFor(y: AxisSpec, ticks: readonly number[]): number {
+  return Math.ceil(Math.max(0, ...ticks.map((t) => labelWidth(tickText(y, t), TICK_SIZE))) + 16)
+}
+
 /** Room that the axes take around the plot. */
 export function areaFor(width: number, height: number, x: AxisSpec, y: AxisSpec | undefined, headroom: number): Area {
-  const yWidth = y ? Math.max(...ticksFor(y).map((t) => labelWidth(tickText(y, t), TICK_SIZE))) + 16 : 2
+  const left = y ? gutterFor(y, ticksFor(y)) : 2
   const xTicks = ticksFor(x)
   const lastLabel = xTicks.length ? labelWidth(tickText(x, xTicks.at(-1)!), TICK_SIZE) / 2 : 0
-  return { left: Math.ceil(yWidth), right: width - Math.ceil(Math.max(8, lastLabel)), top: headroom + (y ? 30 : 6), bottom: height - 52 }
+  return { left, right: width - Math.ceil(Math.max(8, lastLabel)), top: headroom + (y ? 30 : 6), bottom: height - 52 }
 }
 
 /** The next 1, 3, 10, 30 … below (or at) and above (or at) a range: axes that move seldom. */
