@@ -6,6 +6,7 @@ import { judge, ratioOf, ROWS, type Entry } from '$engine/measure/claims/claim'
 import { claims } from '$engine/measure/claims/claims'
 import { batching, reserving, waste } from '$engine/measure/claims/memory'
 import { A100_2023, batchMs, kvTokens, prefillMs, speculativeSpeedUp, steadyState } from '$engine/measure/claims/roofs'
+import { capacity, loadedTpot, oneSharedPrefix, pagedOverReserved, prefixGain } from '$engine/measure/claims/servers'
 import { acceptanceFor, speedUp, tokensPerIteration } from '$engine/measure/claims/speculation'
 import { replay } from '$engine/serving/replay'
 
@@ -158,6 +159,44 @@ test('a full server that is bound by compute: its rate is FLOPs over FLOPs', () 
   expect(held.tpotMs).toBeLessThanOrEqual(100)
   expect(held.tpotMs).toBeGreaterThan(99)
   expect(() => steadyState({ hardware: 'l4', model: 'llama-2-70b' }, 294, 294)).toThrow('no room')
+})
+
+describe('whole servers, by formulas that need no simulator', () => {
+  test('capacity finds the rate at which something stops to hold', () => {
+    for (const limit of [0.04, 0.9, 1.4, 37]) {
+      const found = capacity((rate) => rate <= limit)
+      expect(found).toBeLessThanOrEqual(limit)
+      expect(found * 1.021).toBeGreaterThan(limit)
+    }
+    expect(capacity(() => false)).toBe(0)
+  })
+  test('answers a token long: the rate goes with the tokens computed', () => {
+    // Found of 720 tokens, the rest computed; attention and the step's fixed millisecond blur it a little.
+    const { gain, hit } = prefixGain(1)
+    expect(hit).toBeGreaterThan(0.83)
+    expect(hit).toBeLessThan(640 / 720)
+    expect(gain * (1 - hit)).toBeGreaterThan(0.9)
+    expect(gain * (1 - hit)).toBeLessThan(1.15)
+  })
+  test('one shared prefix: a prompt alone takes at least its own tokens, and one engine for all is worse than two', () => {
+    const alone = prefillMs(roofline({ hardware: 'h100-sxm', model: 'deepseek-v3', tensorParallel: 8, dtype: 'fp8' }), 9800, 2544)
+    for (const ms of [oneSharedPrefix('prefix-affinity'), oneSharedPrefix('round-robin')]) expect(ms).toBeGreaterThan(alone * 0.99)
+    expect(oneSharedPrefix('round-robin', 1)).toBeGreaterThan(oneSharedPrefix('round-robin'))
+  })
+  test('a half empty server steps as fast as its batch allows: Little\'s law', () => {
+    // In flight N = rate · answer · TPOT, and TPOT is the step of N, prompts on the way computed in between.
+    const cost = roofline({ hardware: 'h200', model: 'llama-2-70b', dtype: 'fp8' })
+    const perSecond = 1000 / 294
+    let tpot = 10
+    for (let k = 0; k < 50; k++) {
+      const n = (perSecond * 294 * tpot) / 1000
+      tpot = cost.step(n, n * 441, (perSecond * 294 * tpot) / 1000, 0)
+    }
+    expect(Math.abs(loadedTpot('h200', 1, 1, 1000) / tpot - 1)).toBeLessThan(0.1)
+  })
+  test('the more a limit allows, the more paging is worth', () => {
+    expect(pagedOverReserved(400)).toBeGreaterThan(pagedOverReserved(100))
+  })
 })
 
 test.each([
