@@ -1,6 +1,8 @@
+import { writeFile } from 'node:fs/promises'
 import { parseSpeculate, type SpeculateOptions } from '../speculate/options'
+import { toPerfetto } from '../trace/perfetto'
 import { MODEL_FLAGS, MODEL_HELP, modelChoice } from './model-flags'
-import { modelFolder } from './place'
+import { modelFolder, userPath } from './place'
 import { runJob } from './run-job'
 import { numeric, parseFlags, required, UsageError, type Flags } from './usage'
 
@@ -16,12 +18,13 @@ ${MODEL_HELP}
   --speculate HOW   guess tokens ahead and verify many at a time: linear:4 (four in a row), dynamic, lookup
                     (from the text itself), tree:6x2 (six deep, two alternatives); the text stays the same
   --draft DIR       the small model that guesses; lookup needs none
+  --trace FILE      also write what happened in the Chrome trace-event format, which Perfetto opens
 `
 
 const FLAGS = {
   ...MODEL_FLAGS,
   prompt: { type: 'string' }, 'max-tokens': { type: 'string' }, temperature: { type: 'string' }, seed: { type: 'string' },
-  speculate: { type: 'string' }, draft: { type: 'string' },
+  speculate: { type: 'string' }, draft: { type: 'string' }, trace: { type: 'string' },
 } as const
 
 export async function main(args: readonly string[]): Promise<void> {
@@ -34,7 +37,9 @@ export async function main(args: readonly string[]): Promise<void> {
   const { folder, name, ...choice } = modelChoice(flags)
   const { speculate, draft } = speculation(flags)
 
-  const result = await runJob({ kind: 'generate', model: name, ...choice, prompt, maxTokens, sampling: temperature > 0 ? { temperature, seed } : undefined, speculate }, { target: folder, draft })
+  const traceFile = flags['trace'] as string | undefined
+  const { trace, ...result } = await runJob({ kind: 'generate', model: name, ...choice, prompt, maxTokens, sampling: temperature > 0 ? { temperature, seed } : undefined, speculate, trace: traceFile !== undefined }, { target: folder, draft })
+  if (traceFile !== undefined) await writeFile(userPath(traceFile), JSON.stringify(toPerfetto(trace!)))
   if (result.timing_only) console.error(`expressway generate: this is past the context ${name} was trained at; read the times, not the text`)
   if (flags['json']) console.log(JSON.stringify(result))
   else {

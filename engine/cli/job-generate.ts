@@ -34,6 +34,8 @@ export interface Generated {
   seed?: number
   /** Past the context it was trained at: read the times, not the text. */
   timing_only?: true
+  /** What happened, when the job asked for it. */
+  trace?: Trace
 }
 
 /** Compiles what is compiled late and fetches what is cached: as servers are measured. */
@@ -42,7 +44,7 @@ const WARM_UP = { prompt: 16, output: 4 }
 /** Generates from one prompt through the serving loop; `draft` guesses ahead for it. Throws RangeError for a prompt that is empty or too long. */
 export async function generate(
   { model, tokenizer }: LoadedModel,
-  job: { prompt: string; maxTokens: number; sampling?: Sampling; speculate?: SpeculateOptions },
+  job: { prompt: string; maxTokens: number; sampling?: Sampling; speculate?: SpeculateOptions; trace?: boolean },
   withRunner: WithRunner,
   draft?: Runner,
 ): Promise<Generated> {
@@ -88,6 +90,7 @@ export async function generate(
     temperature: job.sampling?.temperature ?? 0,
     seed: job.sampling?.seed,
     timing_only: prompt.length + ids.length > model.trainedContext ? true : undefined,
+    trace: job.trace ? trace : undefined,
   }
 }
 

@@ -12,7 +12,7 @@ import { score, type Scored } from './job-score'
  * page that the webgpu runner lives in.
  */
 export type Job = { model: string; runner: EngineRunner; weights?: WeightPrecision; kv?: KvPrecision } & (
-  | { kind: 'generate'; prompt: string; maxTokens: number; sampling?: Sampling; speculate?: SpeculateOptions }
+  | { kind: 'generate'; prompt: string; maxTokens: number; sampling?: Sampling; speculate?: SpeculateOptions; trace?: boolean }
   | { kind: 'score'; text: string }
   | ({ kind: 'profile' } & Pick<ProfileJob, 'prompt' | 'context' | 'batch'>)
 )

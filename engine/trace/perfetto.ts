@@ -25,7 +25,7 @@ export function toPerfetto(trace: Trace): { displayTimeUnit: 'ms'; traceEvents: 
   for (const s of trace.steps) {
     const tid = s.replica ?? 0
     const tokens = s.batch.reduce((n, b) => n + b.tokens, 0)
-    out.push({ name: `step of ${s.batch.length}`, ph: 'X', pid: ENGINE, tid, ts: s.start * 1000, dur: s.duration * 1000, args: { sequences: s.batch.length, tokens } })
+    out.push({ name: `${s.role === 'draft' ? 'draft' : 'step'} of ${s.batch.length}`, ph: 'X', pid: ENGINE, tid, ts: s.start * 1000, dur: s.duration * 1000, args: { sequences: s.batch.length, tokens } })
     out.push({ name: `KV blocks, replica ${tid}`, ph: 'C', pid: ENGINE, tid, ts: (s.start + s.duration) * 1000, args: { blocks: s.kvBlocks } })
   }
   const marks = new Map<number, { sent?: number; scheduled?: number; first?: number; last?: number }>()

@@ -30,6 +30,18 @@ test('generate --json prints one JSON object and nothing else', () => {
   expect(result['ttft_ms']).toBeGreaterThan(0)
 })
 
+test('generate --trace writes steps and the request for Perfetto, as long as the figures say', () => {
+  const file = join(root, 'generate.trace.json')
+  const { out } = expressway('generate', '--model', tiny, '--prompt', 'Once', '--max-tokens', '5', '--runner', 'reference', '--trace', file, '--json')
+  const result = JSON.parse(out) as { token_ids: number[]; target_steps: number; e2e_ms: number; ttft_ms: number; trace?: unknown }
+  expect(result.trace).toBeUndefined()
+  const { traceEvents } = JSON.parse(readFileSync(file, 'utf8')) as { traceEvents: { name: string; ph: string; ts: number; dur: number }[] }
+  const steps = traceEvents.filter((e) => e.ph === 'X' && e.name.startsWith('step of'))
+  expect(steps.length).toBe(result.target_steps)
+  const decode = traceEvents.find((e) => e.ph === 'X' && e.name === 'decode')!
+  expect(decode.dur / 1000).toBeCloseTo(result.e2e_ms - result.ttft_ms, 3)
+})
+
 test('wasm and reference continue the same prompt with the same ids', () => {
   const ids = (runner: string) => {
     const { out, err } = expressway('generate', '--model', tiny, '--prompt', 'The wolf', '--max-tokens', '24', '--runner', runner, '--json')
