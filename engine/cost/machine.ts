@@ -9,6 +9,7 @@ import { hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
 import type { StepFit } from './step-fit'
 import { roofline, WEIGHT_BYTES, type RooflineOptions } from './roofline'
+import { speculativeAffine, type Speculation } from './speculation'
 
 export type Dtype = NonNullable<RooflineOptions['dtype']>
 
@@ -22,7 +23,7 @@ export interface Machine {
   /** How the step costs are known: measured here, recorded elsewhere, or modelled. */
   provenance: Provenance
   /** As a scenario's `steps`. */
-  steps: ({ kind: 'affine' } & AffineCosts) | RooflineSteps
+  steps: (({ kind: 'affine' } & AffineCosts) | RooflineSteps) & { speculation?: Speculation }
   limits: { sequences: number; tokens: number; blocks: number }
   roofs: Roofs
   model: MachineModel
@@ -122,10 +123,13 @@ function recordedModel(profile: RecordedProfile): Pick<Machine, 'roofs' | 'model
 
 /** What its steps take, known as the machine is known. */
 export function machineCost({ steps, provenance }: Pick<Machine, 'steps' | 'provenance'>): StepCost {
-  if (steps.kind === 'affine') return affine(steps, provenance)
+  if (steps.kind === 'affine') {
+    const plain = affine(steps, provenance)
+    return steps.speculation ? speculativeAffine(plain, steps, steps.speculation) : plain
+  }
   return roofline({
     hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype,
-    mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms,
+    mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms, speculation: steps.speculation,
   })
 }
 

@@ -41,6 +41,8 @@ export const MODELS: readonly ModelSpec[] = [
   spec('llama-2-7b', 'Llama-2-7B', [32, 4096, 32, 32, 11008, 32000]),
   spec('llama-2-70b', 'Llama-2-70B', [80, 8192, 64, 8, 28672, 32000]),
   spec('llama-3.1-8b', 'Llama-3.1-8B', [32, 4096, 32, 8, 14336, 128256]),
+  spec('llama-3.2-1b', 'Llama-3.2-1B', [16, 2048, 32, 8, 8192, 128256], { tied: true }),
+  spec('llama-3.2-3b', 'Llama-3.2-3B', [28, 3072, 24, 8, 8192, 128256], { tied: true }),
   spec('llama-3.1-70b', 'Llama-3.1-70B', [80, 8192, 64, 8, 28672, 128256]),
   spec('llama-3.1-405b', 'Llama-3.1-405B', [126, 16384, 128, 8, 53248, 128256]),
   spec('mixtral-8x7b', 'Mixtral-8x7B', [32, 4096, 32, 8, 14336, 32000], { moe: { experts: 8, active: 2, ffn: 14336, shared: 0, denseLayers: 0 } }),
@@ -56,11 +58,21 @@ export const MODELS: readonly ModelSpec[] = [
   }),
 ]
 
-/** By name. Throws RangeError listing the names there are. */
+/**
+ * By name; `NAME:8x2` is the same dense model with each FFN cut into 8 experts of which a token meets 2, as LLaMA-MoE (Zhu et
+ * al. 2024) cuts Llama-2: as many weights, fewer of them for each token. Throws RangeError listing the names there are.
+ */
 export function modelSpec(name: string): ModelSpec {
-  const found = MODELS.find((m) => m.name === name)
+  const [, base, experts, active] = /^(.+):(\d+)x(\d+)$/.exec(name) ?? [undefined, name]
+  const found = MODELS.find((m) => m.name === base)
   if (!found) throw new RangeError(`model ${JSON.stringify(name)} is not in the catalogue: ${MODELS.map((m) => m.name).join(', ')}`)
-  return found
+  return experts === undefined ? found : asMixture(found, Number(experts), Number(active))
+}
+
+function asMixture(m: ModelSpec, experts: number, active: number): ModelSpec {
+  if (m.moe) throw new RangeError(`${m.label} is a mixture of experts already`)
+  if (!(experts >= 2 && active >= 1 && active <= experts && m.ffn % experts === 0)) throw new RangeError(`the FFN of ${m.label} cannot be cut into ${experts} experts of which a token meets ${active}`)
+  return { ...m, name: `${m.name}:${experts}x${active}`, label: `${m.label} as ${experts} experts`, moe: { experts, active, ffn: m.ffn / experts, shared: 0, denseLayers: 0 } }
 }
 
 /** Matrix parameters of one layer's attention. */
