@@ -1,13 +1,16 @@
+import { isMainThread, workerData, type MessagePort } from 'node:worker_threads'
 import * as claims from './claims'
 import * as fit from './fit'
 import * as generate from './generate'
 import * as measure from './measure'
 import * as profile from './profile'
 import * as score from './score'
+import * as serve from './serve'
+import { runEngineThread, type EngineThread } from './serve-engine'
 import * as simulate from './simulate'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, measure, profile, score, simulate }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, measure, profile, score, serve, simulate }
 
 const HELP = `expressway COMMAND [options]
 
@@ -17,6 +20,7 @@ const HELP = `expressway COMMAND [options]
   measure    this machine, for the recorded lens
   profile    where the time of a step goes, kernel by kernel
   score      how well a model predicts a text
+  serve      a model behind OpenAI's protocol
   simulate   a workload served in virtual time
 
 expressway COMMAND --help tells more. Results go to standard output (one JSON object with --json),
@@ -53,4 +57,6 @@ async function run([name, ...args]: readonly string[]): Promise<number> {
   }
 }
 
-process.exitCode = await run(process.argv.slice(2))
+// serve starts the same program again, in a thread, for its engine.
+if (isMainThread) process.exitCode = await run(process.argv.slice(2))
+else await runEngineThread((workerData as { engine: EngineThread & { port: MessagePort } }).engine)

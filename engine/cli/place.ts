@@ -13,6 +13,11 @@ export function userPath(path: string): string {
   return places.find((p) => existsSync(p)) ?? places[0]!
 }
 
+/** Where to write what the user named: in their own folder. */
+export function outputPath(path: string): string {
+  return resolve(process.env['INIT_CWD'] ?? '.', path)
+}
+
 /** The folder of a model: a path, or the name of a shipped one. Throws UsageError naming the flag and listing those. */
 export function modelFolder(nameOrPath: string, flag = '--model'): string {
   const shipped = join(ROOT, 'assets/models')

@@ -24,27 +24,37 @@ export interface LoadOptions {
  * wrong with it, before any weights are read where that can be known.
  */
 export async function loadModel(name: string, read: ReadFile, options: LoadOptions = {}): Promise<LoadedModel> {
-  const [configJson, tokenizerJson, tokenizerConfig, generation] = await Promise.all([
-    readJson(name, read, 'config.json'),
-    readJson(name, read, 'tokenizer.json'),
-    readJson(name, read, 'tokenizer_config.json').catch(() => ({})),
-    readJson(name, read, 'generation_config.json').catch(() => ({})),
-  ])
-  const config = parseConfig(configJson, `${name}/config.json`)
-  // Chat models name the end of a turn here alone.
-  const stops = [(generation as Record<string, unknown>)['eos_token_id'] ?? []].flat() as unknown[]
-  config.eos = [...new Set([...config.eos, ...stops.filter((id): id is number => Number.isInteger(id) && (id as number) >= 0 && (id as number) < config.vocabSize)])]
+  const { config, configJson } = await readConfig(name, read)
   const bytes = 4 * parameterCount(config)
   if (bytes > (options.maxBytes ?? Infinity)) {
     throw new ModelError(`${name} has ${(bytes / 4e6).toFixed(0)} million parameters, ${gigabytes(bytes)} as 32-bit floats; this device has room for ${gigabytes(options.maxBytes!)}. Take a smaller model.`)
   }
-  const tokenizer = new Tokenizer(tokenizerJson as object, tokenizerConfig as object, config, `${name}/tokenizer.json`)
+  const { tokenizer } = await loadTokenizer(name, read, config)
   const weights = await loadWeights(name, read, config, options.onProgress)
-  const trained = (configJson as Record<string, unknown>)['trained_context']
+  const trained = configJson['trained_context']
   return {
     model: { name, config, source: { kind: 'tensors', weights }, trainedContext: typeof trained === 'number' ? trained : config.maxPositions },
     tokenizer,
   }
+}
+
+/** The tokenizer alone, with tokenizer_config.json as it stands there: for whoever computes nothing. Throws ModelError. */
+export async function loadTokenizer(name: string, read: ReadFile, config?: ModelConfig): Promise<{ tokenizer: Tokenizer; tokenizerConfig: Record<string, unknown>; config: ModelConfig }> {
+  const [known, tokenizerJson, tokenizerConfig] = await Promise.all([
+    config ?? readConfig(name, read).then((c) => c.config),
+    readJson(name, read, 'tokenizer.json'),
+    readJson(name, read, 'tokenizer_config.json').catch(() => ({})),
+  ])
+  return { tokenizer: new Tokenizer(tokenizerJson as object, tokenizerConfig as object, known, `${name}/tokenizer.json`), tokenizerConfig: tokenizerConfig as Record<string, unknown>, config: known }
+}
+
+async function readConfig(name: string, read: ReadFile): Promise<{ config: ModelConfig; configJson: Record<string, unknown> }> {
+  const [configJson, generation] = await Promise.all([readJson(name, read, 'config.json'), readJson(name, read, 'generation_config.json').catch(() => ({}))])
+  const config = parseConfig(configJson, `${name}/config.json`)
+  // Chat models name the end of a turn here alone.
+  const stops = [(generation as Record<string, unknown>)['eos_token_id'] ?? []].flat() as unknown[]
+  config.eos = [...new Set([...config.eos, ...stops.filter((id): id is number => Number.isInteger(id) && (id as number) >= 0 && (id as number) < config.vocabSize)])]
+  return { config, configJson: configJson as Record<string, unknown> }
 }
 
 function gigabytes(bytes: number): string {

@@ -5,6 +5,8 @@ import { ModelError, type ModelConfig } from './config'
 export class Tokenizer {
   private readonly bytesOf: (id: number) => Uint8Array
   readonly endOfText: number
+  /** Ids are below this: the rows that the model has. */
+  readonly vocabSize: number
 
   /**
    * `json` is tokenizer.json, `config` tokenizer_config.json. Throws ModelError when the file is no
@@ -29,6 +31,7 @@ export class Tokenizer {
       return content !== undefined ? new TextEncoder().encode(content) : byteLevel(texts[id] ?? '')
     }
     this.endOfText = model.eos[0] ?? -1
+    this.vocabSize = model.vocabSize
   }
 
   private readonly inner: HuggingFaceTokenizer

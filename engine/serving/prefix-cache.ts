@@ -47,6 +47,8 @@ export class PrefixCache {
     readonly pool?: BlockPool,
     /** Tokens that an id's own block holds; with it the beginning of a block is found too, and copied for its finder. */
     private readonly contents?: (id: number) => ArrayLike<number>,
+    /** Told of every id that comes into the tree, and that goes. */
+    private readonly users?: { retain(id: number): void; release(id: number): void },
   ) {}
 
   /** Finds the longest cached prefix of a waiting request: `found…` say what it came to. */
@@ -146,6 +148,7 @@ export class PrefixCache {
           for (const b of node.blocks) this.pool.share(b)
         }
         parent.children.set(id, node)
+        this.users?.retain(id)
         path.push(node)
       }
     }
@@ -184,6 +187,7 @@ export class PrefixCache {
   private drop(node: Node): number {
     this.unshelve(node)
     node.parent!.children.delete(node.id)
+    this.users?.release(node.id)
     for (const b of node.blocks ?? []) this.pool!.release(b)
     return this.blocksPerId
   }

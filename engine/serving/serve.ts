@@ -23,6 +23,18 @@ export interface ServeRequest {
   draftTexts?: (draft: Draft) => string[]
   /** One id per whole block of the prompt, for the prefix cache; equal leading ids mean equal text. */
   prefix?: readonly number[]
+  /** Whether the text is over with this output token for another reason than `eos` (stop strings); called once for each, in order, before `textOf`. */
+  ends?: (id: number) => boolean
+}
+
+/** Where requests come in while others are served, by whoever hears from their clients. */
+export interface Door {
+  /** Nobody comes any more once it is closed; what is inside is served to its end. */
+  readonly open: boolean
+  /** Who came, and who was given up by its client, since this was last asked. */
+  take(): { came: readonly ServeRequest[]; gone: readonly number[] }
+  /** Resolves when there is something to take, or the door has been closed. */
+  stirred(): Promise<void>
 }
 
 export interface ServeOptions {
@@ -40,9 +52,23 @@ export interface ServeOptions {
   wantExperts?: boolean
   /** Called after each step with what it added. Times are ms from the start of the run. */
   emit: (update: { events: Event[]; steps: Step[] }) => void
+  /** More requests come through it; serving goes on until it is closed and all are answered. */
+  door?: Door
+  /** The clock's reading that times count from (default: now). */
+  origin?: Milliseconds
+  /** Told of the queue, the running requests and the blocks in use after every step and every change at the door. */
+  onState?: (state: ServeState) => void
   signal?: AbortSignal
   /** Lets other work of this thread go first; called every few milliseconds. */
   yieldThread?: () => Promise<void>
+}
+
+/** What a server's gauges show. */
+export interface ServeState {
+  running: number
+  waiting: number
+  blocksUsed: number
+  preemptions: number
 }
 
 /** Real milliseconds between looks at the message queue: a cancel is seen within this and one step. */
@@ -54,7 +80,7 @@ const YIELD_EVERY_MS = 6
  * runner's error when the device fails; the requests in flight are then reported as failed first.
  */
 export async function serve(requests: readonly ServeRequest[], options: ServeOptions): Promise<void> {
-  const { runner, clock, emit, signal, yieldThread } = options
+  const { runner, clock, emit, signal, yieldThread, door } = options
   const limits = {
     maxSequences: Math.min(options.limits?.maxSequences ?? Infinity, runner.limits.sequences),
     maxBatchedTokens: Math.min(options.limits?.maxBatchedTokens ?? Infinity, runner.limits.tokens),
@@ -63,11 +89,13 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
   const byId = new Map(requests.map((r) => [r.record.id, { ...r, tokens: Array.from(r.prompt) }]))
   const coming = [...requests].sort((a, b) => a.queuedAt - b.queuedAt || a.record.id - b.record.id)
   const scheduled = new Set<number>() // ids that hold a place; a preempted one is scheduled anew
-  const origin = clock.now()
+  const origin = options.origin ?? clock.now()
   const now = () => clock.now() - origin
   let preempted: number[] = []
+  let preemptions = 0
   const scheduler = new Scheduler(limits, ({ id }) => {
     preempted.push(id)
+    preemptions++
     scheduled.delete(id)
     speculation?.release(id, false)
   }, { batching: options.policy ?? 'continuous', cache: options.cache })
@@ -76,18 +104,22 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
   let next = 0
 
   try {
-    while (next < coming.length || !scheduler.idle) {
+    while (next < coming.length || !scheduler.idle || door?.open) {
       signal?.throwIfAborted()
       const arrived: Event[] = []
+      if (door) answerDoor(door, arrived)
       // One reading of the clock decides who is there and is when the step begins: whoever comes in between is in the next.
       const moment = clock.now()
       // Compared on the clock's own scale: a difference of large times may round to just below queuedAt.
       for (; next < coming.length && origin + coming[next]!.queuedAt <= moment; next++) enter(coming[next]!, arrived)
-      if (arrived.length) emit({ events: arrived, steps: [] })
+      if (arrived.length) {
+        emit({ events: arrived, steps: [] })
+        tellState()
+      }
 
       speculation?.want(scheduler.running)
       // Arrivals to come break the chain: whoever comes during it would wait for all of it.
-      const batch = scheduler.next(next < coming.length || speculation || options.wantExperts ? 1 : runner.limits.chain)
+      const batch = scheduler.next(next < coming.length || door || speculation || options.wantExperts ? 1 : runner.limits.chain)
       const lost = preempted.map((request): Event => ({ t: moment - origin, request, kind: 'preempted', reason: 'recompute' }))
       preempted = []
       if (batch) {
@@ -102,8 +134,11 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
         const outputs = sampledBy(batch, run, result, drafts)
         scheduler.complete(batch, outputs.map(({ ids, finished }) => ({ sampled: ids.length, finished })))
         emit(report(batch, run, result, outputs, start, end, lost))
+        tellState()
       } else if (next < coming.length) {
         await clock.until(origin + coming[next]!.queuedAt, signal)
+      } else if (door?.open) {
+        await door.stirred()
       }
       if (yieldThread && performance.now() - lastYield > YIELD_EVERY_MS) {
         await yieldThread()
@@ -112,14 +147,32 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    const open = requests.filter((r) => byId.has(r.record.id))
-    emit({ events: open.map((r) => ({ t: now(), request: r.record.id, kind: 'failed', reason })), steps: [] })
+    emit({ events: [...byId.keys()].map((request) => ({ t: now(), request, kind: 'failed', reason })), steps: [] })
     throw error
   } finally {
     for (const id of byId.keys()) {
       scheduler.cancel(id)
       over(id)
     }
+  }
+
+  /** Those that came are in line at once; those given up lose their place and their blocks before the next step. */
+  function answerDoor(at: Door, events: Event[]): void {
+    const { came, gone } = at.take()
+    for (const r of came) {
+      byId.set(r.record.id, { ...r, tokens: Array.from(r.prompt) })
+      enter(r, events)
+    }
+    for (const id of gone) {
+      if (!byId.has(id)) continue // its last token and its going crossed
+      scheduler.cancel(id)
+      events.push({ t: now(), request: id, kind: 'failed', reason: 'its client went away' })
+      over(id)
+    }
+  }
+
+  function tellState(): void {
+    options.onState?.({ running: scheduler.places, waiting: scheduler.queueLength, blocksUsed: scheduler.blocksUsed, preemptions })
   }
 
   function enter(r: ServeRequest, events: Event[]): void {
@@ -144,6 +197,7 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
   /** The request has left the scheduler: nothing of it is needed any more, on either side of the runner. */
   function over(id: number): void {
     byId.delete(id)
+    scheduled.delete(id)
     speculation?.release(id, true)
     runner.release?.(id)
   }
@@ -189,7 +243,8 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
       for (const id of sampled) {
         r.tokens.push(id)
         ids.push(id)
-        finished = r.eos.includes(id) || r.tokens.length - r.prompt.length >= r.record.maxTokens
+        const ended = r.ends?.(id) ?? false
+        finished = ended || r.eos.includes(id) || r.tokens.length - r.prompt.length >= r.record.maxTokens
         if (finished) break
       }
       return { ids, finished, verified: verdict && { draft, verdict } }

@@ -85,6 +85,8 @@ export interface ExpertReads {
 
 export interface RequestRecord {
   id: number
+  /** What its client calls it (X-Request-Id), where it says so. */
+  name?: string
   /** Scheduled arrival, ms. Latency counts from here, so that a saturated server cannot hide its queue. */
   arrival: Milliseconds
   promptTokens: number
