@@ -1,5 +1,5 @@
 import '$theme/index.css'
-import { flushSync, mount, unmount, type Component } from 'svelte'
+import { createRawSnippet, flushSync, mount, unmount, type Component } from 'svelte'
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { commands, page, server } from 'vitest/browser'
 import BarChart from '$components/charts/BarChart.svelte'
@@ -13,18 +13,25 @@ import Timeline from '$components/charts/Timeline.svelte'
 import Triangle from '$components/charts/Triangle.svelte'
 import { binned } from '$components/charts/bins'
 import { mm1Quantile } from '$components/charts/queueing'
+import Choice from '$components/controls/Choice.svelte'
+import FileDrop from '$components/controls/FileDrop.svelte'
+import RunButton from '$components/controls/RunButton.svelte'
 import Slider from '$components/controls/Slider.svelte'
-import { define, power2 } from '$components/controls/params'
+import Switch from '$components/controls/Switch.svelte'
+import { choice, define, power2, toggle } from '$components/controls/params'
 import { recorded, sampleQuantity } from '$components/gallery/samples'
 import BottleneckBadge from '$components/motif/BottleneckBadge.svelte'
 import BudgetBar from '$components/motif/BudgetBar.svelte'
+import Callout from '$components/motif/Callout.svelte'
 import DecisionMap from '$components/motif/DecisionMap.svelte'
 import ExpertsBoard from '$components/motif/ExpertsBoard.svelte'
 import HeaderTag from '$components/motif/HeaderTag.svelte'
 import KvBlockMap from '$components/motif/KvBlockMap.svelte'
 import LatencyRuler from '$components/motif/LatencyRuler.svelte'
 import LeverTile from '$components/motif/LeverTile.svelte'
+import Notice from '$components/motif/Notice.svelte'
 import PrefixTree from '$components/motif/PrefixTree.svelte'
+import Quantity from '$components/motif/Quantity.svelte'
 import TokenStrip from '$components/motif/TokenStrip.svelte'
 import { poolAt } from '$components/motif/kv-blocks'
 import { treeOf } from '$components/motif/prefix-tree'
@@ -46,15 +53,35 @@ const models = [['0.3m', 1.42, 0.6], ['1m', 1.12, 1.3], ['5m', 0.91, 4.7], ['5m,
 const routed = [[{ expert: 2, weight: 0.7 }, { expert: 5, weight: 0.3 }], [{ expert: 0, weight: 0.55 }, { expert: 5, weight: 0.45 }]]
 const at = { how: 'measured' as const, tone: 'decode' as const }
 
+const { order, lane } = define({
+  order: choice({ options: { 'static-first': 'Static first', 'user-first': 'User first' }, default: 'static-first', label: 'Order', tone: 'prefill' }),
+  lane: toggle({ default: false, label: 'Own lane', tone: 'decode' }),
+})
+const sentence = createRawSnippet(() => ({ render: () => '<span>Each step reads every weight for one token.</span>' }))
+/** A number with all that its card can tell. */
+const told = sampleQuantity({
+  metric: 'tpot', value: 4.7, unit: 'ms/token', interval: [4.62, 4.78], resolution: 0.005, samples: Array.from({ length: 40 }, (_, i) => 4.4 + 0.02 * ((i * 17) % 40)),
+  formula: String.raw`\mathrm{TPOT} = \frac{\mathrm{E2E} - \mathrm{TTFT}}{N - 1}`, note: '40 requests, batch up to 16',
+})
+
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a list of components of all kinds
 type Any = Component<any>
-/** Name, component, props, and the box it is drawn in. */
-const PICTURES: [string, Any, object, width: number, height: number][] = [
+/** Name, component, props, the box it is drawn in, and what is done before one looks. */
+const PICTURES: [string, Any, object, width: number, height: number, act?: (target: HTMLElement) => Promise<void>][] = [
   ['ruler', LatencyRuler as Any, { trace: story, request: 0, at: 1e6, flags: [{ t: 150, label: 'p99 TTFT', tone: 'queue' }] }, 640, 100],
   ['strip', TokenStrip as Any, { trace: drafted, request: 0, at: drafted.events.filter((e) => e.kind === 'verify')[5]!.t }, 640, 50],
   ['tag', HeaderTag as Any, { label: 'TTFT', tone: 'prefill', quantity: sampleQuantity() }, 240, 70],
   ['badge', BottleneckBadge as Any, { of: bottleneck(story) }, 240, 50],
   ['slider', Slider as Any, { param: define({ prompt: power2({ from: 16, to: 2048, default: 512, label: 'Prompt', unit: 'tok', tone: 'prefill' }) }).prompt, value: 128 }, 400, 50],
+  ['choice', Choice as Any, { param: order, value: 'user-first' }, 400, 50],
+  ['switch', Switch as Any, { param: lane, value: true }, 400, 50],
+  ['files', FileDrop as Any, { label: 'A vLLM request log or bench file', accept: '.json,.jsonl', onfile: () => {} }, 400, 110],
+  ['file-refused', FileDrop as Any, { label: 'A vLLM request log or bench file', accept: '.json,.jsonl', onfile: () => {} }, 400, 160, refuse],
+  ['run', RunButton as Any, { state: 'idle', label: 'Send 60 requests', onrun: () => {}, onstop: () => {} }, 240, 60],
+  ['stop', RunButton as Any, { state: 'running', onrun: () => {}, onstop: () => {} }, 240, 60],
+  ['callout', Callout as Any, { label: 'Decode, per token', quantity: told, children: sentence }, 400, 150],
+  ['notice', Notice as Any, { kind: 'error', text: 'This model needs 412 MB, the graphics card offers 256 MB. Running tales-5m instead.' }, 560, 110],
+  ['card', Quantity as Any, { of: told, size: 'callout' }, 560, 470, open],
   ['budget', BudgetBar as Any, { rows: [{ label: 'chat', limit: { ms: 500, label: 'first token', slo: true }, stages: [{ label: 'network', ms: 40, how: 'modelled', tone: 'neutral' }, { label: 'queue', ms: 210, how: 'simulated', tone: 'queue', budget: 120 }, { label: 'prefill', ms: 320, how: 'measured', tone: 'prefill' }] }] }, 640, 170],
   ['blocks', KvBlockMap as Any, { pool: poolAt(burst, end / 2, { policy: 'contiguous' }) }, 640, 320],
   ['tree', PrefixTree as Any, { roots: treeOf([['s', 'a', 'u'], ['s', 'b'], ['s', 'a', 'v']].map((keys, i) => ({ running: i === 1, segments: keys.map((key) => ({ key, label: { s: 'system prompt', a: 'chunk 1', b: 'chunk 2' }[key] ?? `user ${key}`, tokens: key === 's' ? 400 : 160 })) })), true), path: ['/s', '/s/a', '/s/a/v'] }, 640, 260],
@@ -72,11 +99,28 @@ const PICTURES: [string, Any, object, width: number, height: number][] = [
   ['weights', BeforeAfter as Any, { title: 'Weights', label: 'weight', names: ['f32', 'int4'], how: 'measured', scale: 'log', before: binned(bell, -0.2, 0.2, 120), after: binned(bell.map((w) => Math.round(w / 0.028) * 0.028), -0.2, 0.2, 120) }, 540, 300],
 ]
 
+/** Opens the card of a number; its formula comes when KaTeX is there. */
+async function open(target: HTMLElement): Promise<void> {
+  target.querySelector('button')!.click()
+  await expect.poll(() => target.querySelector('[popover]:popover-open .katex')).toBeTruthy()
+  await document.fonts.ready
+}
+
+/** Drops a file of the wrong kind. */
+async function refuse(target: HTMLElement): Promise<void> {
+  const input = target.querySelector<HTMLInputElement>('input[type=file]')!
+  const given = new DataTransfer()
+  given.items.add(new File(['x'], 'notes.txt'))
+  input.files = given.files
+  input.dispatchEvent(new Event('change', { bubbles: true }))
+  await expect.poll(() => target.textContent).toContain('notes.txt')
+}
+
 const kept = import.meta.glob<string>('./pictures/*.png', { query: '?url', import: 'default', eager: true })
 let mounted: ReturnType<typeof mount> | undefined
 
 /** One component in its box, at rest. */
-async function draw([, component, props, width, height]: (typeof PICTURES)[number]): Promise<HTMLElement> {
+async function draw([, component, props, width, height, act]: (typeof PICTURES)[number]): Promise<HTMLElement> {
   const target = document.createElement('div')
   target.style.cssText = `position:absolute;left:0;top:0;width:${width}px;height:${height}px;background:var(--ground)`
   document.body.append(target)
@@ -85,6 +129,10 @@ async function draw([, component, props, width, height]: (typeof PICTURES)[numbe
   // Sizes are measured a frame after they are laid out.
   await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
   flushSync()
+  if (act) {
+    await act(target)
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
+  }
   return target
 }
 
