@@ -18,6 +18,8 @@ export class Job extends Sequence {
   replica = -1
   /** Where its client lives: a row of the cluster's travel times. */
   home = 0
+  /** One of the scenario's long requests. */
+  long = false
   /** The smaller model's answer will not do. */
   escalates = false
   /** A cache of answers has this one, after so many ms; -1: it has not. */

@@ -7,7 +7,7 @@ import { BATCH_PRIORITY, ScenarioError, type Scenario } from './scenario'
 import type { LoggedRequest } from './trace-files'
 
 /** Each purpose draws from a stream of its own: a change to one leaves the others' draws as they were. */
-export const STREAM = { arrivals: 1, input: 2, output: 3, service: 4, routing: 5, prefixes: 6, priorities: 7, cache: 8, think: 9, homes: 10, cascade: 11, batch: 12 } as const
+export const STREAM = { arrivals: 1, input: 2, output: 3, service: 4, routing: 5, prefixes: 6, priorities: 7, cache: 8, think: 9, homes: 10, cascade: 11, batch: 12, long: 13 } as const
 
 /** A scenario's requests, one after another; `wrong` is told of every answer that a cache gives to another question. */
 export function requestSource(s: Scenario, total: number, logged: readonly LoggedRequest[] | undefined, wrong: () => void): Source {
@@ -22,19 +22,23 @@ export function requestSource(s: Scenario, total: number, logged: readonly Logge
   const cached = responseCache(s, stream('cache'), wrong)
   const escalates = stream('cascade')
   const offline = stream('batch')
+  const truck = stream('long')
   const limit = outputLimit(s)
   const disaggregated = s.disaggregation !== null
   const create = (id: number, at: number): Job => {
     const r = logged?.[id]
     const outputTokens = output ? output() : Math.max(1, r!.outputTokens)
     const given = prefix?.()
-    const drawn = input ? input() : Math.max(1, r!.inputTokens)
+    const usual = input ? input() : Math.max(1, r!.inputTokens)
+    const long = s.long_requests !== null && truck.uniform() < s.long_requests.share
+    const drawn = long ? s.long_requests!.tokens : usual
     const promptTokens = given && s.prefixes!.tokens > drawn ? s.prefixes!.tokens : drawn
     // A trace does not say what its clients asked for: as much as they got.
     const maxTokens = s.max_tokens ?? (output ? limit : outputTokens)
     const batch = s.batch_lane !== null && offline.uniform() < s.batch_lane.share
     const rank = priority ? priority() : 0
     const job = new Job(id, promptTokens, Math.min(outputTokens, maxTokens), maxTokens, at, batch ? BATCH_PRIORITY : rank, given ?? r?.prefix)
+    job.long = long
     if (home) job.home = home(at)
     if (service) job.service = s.service!.mean_ms * service()
     if (cached) cached(job)
@@ -126,6 +130,7 @@ function disaggregate(job: Job): void {
   job.handOver = () => {
     const rest = new Job(job.id, job.promptTokens, job.outputLength, job.maxTokens, job.arrival, job.priority)
     rest.home = job.home
+    rest.long = job.long
     rest.scheduled = job.scheduled
     rest.firstToken = job.firstToken
     rest.network = job.network
@@ -140,6 +145,7 @@ function disaggregate(job: Job): void {
 export function escalate(job: Job): Job {
   const again = new Job(job.id, job.promptTokens, job.outputLength, job.maxTokens, job.arrival, job.priority, job.prefix)
   again.home = job.home
+  again.long = job.long
   again.scheduled = job.scheduled
   again.escalates = true
   return again

@@ -83,6 +83,10 @@ export interface SimulationResult extends Partial<Record<`${'mean' | 'median' | 
   /** Requests that the larger model of a cascade answered; null without a cascade. */
   escalated: number | null
   batch_lane: BatchLaneResult | null
+  /** The scenario's long requests and the others; null without any. */
+  by_length: { short: GroupResult; long: GroupResult } | null
+  /** Share of the time that the replicas kept for long requests were busy; null without such. */
+  long_pool_utilisation: number | null
   regions: RegionResult[]
   /** Replicas × seconds from first arrival to last answer: what the run costs. */
   replica_seconds: number

@@ -15,6 +15,7 @@ export interface Scenario {
   output: LengthSpec
   max_tokens: number | null
   prefixes: { groups: number; tokens: number; share: number } | null
+  long_requests: { share: number; tokens: number } | null
   priorities: { share: number; priority: number }[]
   service: { kind: 'exponential' | 'deterministic' | 'hyperexponential'; mean_ms: number; cv: number; discipline: 'fcfs' | 'processor-sharing' } | null
   steps: StepsSpec | null

@@ -66,6 +66,7 @@ export class Simulation {
   private readonly cluster: Cluster
   private readonly figures: Figures
   private readonly batch?: Figures
+  private readonly byLength?: Record<'short' | 'long', Figures>
   private readonly regions: Figures[] = []
   private readonly served: number[]
   /** The region of each station. */
@@ -83,8 +84,10 @@ export class Simulation {
   private firstArrival = 0
   private lastAnswer = 0
   /** Totals when the first measured request came, and when the last one did. */
-  private begin = { time: 0, area: 0, busy: 0, paid: 0 }
-  private until?: { time: number; area: number; busy: number }
+  private begin = { time: 0, area: 0, busy: 0, longBusy: 0, paid: 0 }
+  private until?: { time: number; area: number; busy: number; longBusy: number }
+  /** The stations kept for long prompts. */
+  private readonly longPool: Station[]
   private hashA = 0x811c9dc5 | 0
   private hashB = 0x01000193
   private readonly bits = new Float64Array(1)
@@ -100,6 +103,7 @@ export class Simulation {
     if (expected < 1) throw new ScenarioError(`warmup is ${s.warmup}: the trace has ${this.total} requests, none is left to measure`)
     this.figures = new Figures(expected)
     if (s.batch_lane) this.batch = new Figures(expected)
+    if (s.long_requests) this.byLength = { short: new Figures(expected), long: new Figures(expected) }
     if (s.timeline_ms !== null) this.timeline = new Timeline(s.timeline_ms)
     // A single region's figures are those of all.
     if (s.regions.length > 1) this.regions = s.regions.map(() => new Figures(expected))
@@ -116,6 +120,7 @@ export class Simulation {
     }
     for (let i = 0; i < (s.cascade?.replicas ?? 0); i++) this.stations.push(this.replica(replicas + i, small!, s.cascade!.kv_blocks))
     const { long_request_pool: pool, max_queue } = s.scheduler
+    this.longPool = pool ? this.stations.slice(replicas - pool.replicas, replicas) : []
     this.cluster = new Cluster(requestSource(s, this.total, logged?.requests, () => this.wrong++), {
       stations: this.stations, clock: this.clock, router: s.router === 'central-queue' && s.service?.discipline === 'processor-sharing' ? 'shortest-queue' : s.router,
       routing: new Random(s.seed, STREAM.routing), staleness: s.router_staleness_ms, travel: this.travel(), maxQueue: max_queue ?? Infinity,
@@ -186,6 +191,8 @@ export class Simulation {
       wrong_answers: this.wrong,
       escalated: s.cascade ? this.escalated : null,
       batch_lane: this.batchLane(rate),
+      by_length: this.byLength ? { short: this.byLength.short.group(), long: this.byLength.long.group() } : null,
+      long_pool_utilisation: window > 0 && this.longPool.length > 0 ? Math.min(1, (end.longBusy - this.begin.longBusy) / (window * this.longPool.length)) : null,
       regions: s.regions.map((r, i): RegionResult => ({ name: r.name, served: this.served[i]!, ...(this.regions[i] ?? figures).group() })),
       replica_seconds: (this.cluster.paidTime(this.clock.now) - this.begin.paid) / 1000,
       timeline: this.timeline?.intervals() ?? null,
@@ -242,7 +249,8 @@ export class Simulation {
 
   private totals() {
     const now = this.clock.now
-    return { time: now, area: this.cluster.area, busy: this.stations.reduce((n, x) => n + x.busyTime(now), 0) }
+    const busy = (stations: readonly Station[]) => stations.reduce((n, x) => n + x.busyTime(now), 0)
+    return { time: now, area: this.cluster.area, busy: busy(this.stations), longBusy: busy(this.longPool) }
   }
 
   private observer(): ClusterObserver {
@@ -281,6 +289,7 @@ export class Simulation {
           return
         }
         figures.add(index, job, ttft, tpot, e2e)
+        this.byLength?.[job.long ? 'long' : 'short'].add(index, job, ttft, tpot, e2e)
         if (ttft <= ttftMost && tpot <= tpotMost) this.good++
         if (job.cached >= 0) this.hits[job.exact ? 'exact' : 'semantic']++
         else if (regions.length > 0) this.served[this.regionOf[job.replica]!]!++

@@ -42,6 +42,9 @@ const FLUSH_EVERY_MS = 16
 /** Chosen so that the largest workload of the slides fits: 16 sequences of 4,096 positions. */
 const KV_BLOCKS = 4096
 
+/** Tokens in a step that every runner has room for without being asked. */
+const STEP_TOKENS = 512
+
 /** The pool of a model whose keys and values are larger than the shipped ones' ends here, bytes. */
 const KV_BYTES = 512 * 2 ** 20
 
@@ -330,8 +333,8 @@ export class EngineHost {
     return { model: timingModel(parameters ?? calibration.timingParameters, { kvHeads, experts }) }
   }
 
-  private async createRunner(model: Model, { weights, kv, kvBlocks = blocksFor(model) }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): Promise<Runner> {
-    const runner = await this.environment.createRunner(this.kind, model, { blocks: kvBlocks, weights, kv, tuning: this.calibration?.tuning })
+  private async createRunner(model: Model, { weights, kv, kvBlocks = blocksFor(model), maxBatchedTokens }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks' | 'maxBatchedTokens'>): Promise<Runner> {
+    const runner = await this.environment.createRunner(this.kind, model, { blocks: kvBlocks, tokens: wideStep(maxBatchedTokens), weights, kv, tuning: this.calibration?.tuning })
     const refused = refusedPrecision(runner, { weights, kv })
     if (refused) {
       runner.dispose()
@@ -454,8 +457,13 @@ interface Prefixes {
   cache: PrefixCache
 }
 
-function keyOf(kind: EngineRunner, model: Model, { weights, kv, kvBlocks }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks'>): string {
-  return JSON.stringify([kind, model.name, weights?.format ?? 'f32', weights?.group, weights?.asymmetric, kv ?? 'f32', kvBlocks])
+function keyOf(kind: EngineRunner, model: Model, { weights, kv, kvBlocks, maxBatchedTokens }: Pick<Workload, 'weights' | 'kv' | 'kvBlocks' | 'maxBatchedTokens'>): string {
+  return JSON.stringify([kind, model.name, weights?.format ?? 'f32', weights?.group, weights?.asymmetric, kv ?? 'f32', kvBlocks, wideStep(maxBatchedTokens)])
+}
+
+/** Room for steps of more tokens than runners have by themselves; undefined where theirs will do. */
+function wideStep(tokens: number | undefined): number | undefined {
+  return tokens !== undefined && tokens > STEP_TOKENS ? tokens : undefined
 }
 
 function presentOf({ context }: WorkloadRequest): number | undefined {

@@ -42,7 +42,7 @@ export interface Workload {
   requests: WorkloadRequest[]
   /** Sequences in one step at most (default: what the runner takes). */
   maxSequences?: number
-  /** Token budget of a step (default: what the runner takes). */
+  /** Token budget of a step (default: 512, what runners take by themselves; for a larger one the live engine makes room). */
   maxBatchedTokens?: number
   /** How steps are put together (default: continuous). */
   policy?: 'continuous' | 'prefill-first' | 'static'

@@ -29,6 +29,7 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.record({
     kv_allocation: fc.constantFrom('paged', 'paged', 'reserved', 'contiguous'), block_size: fc.constantFrom(16, 16, 1, 7, 1500),
   }),
   prefixes: fc.oneof(fc.constant(null), fc.record({ groups: fc.integer({ min: 1, max: 3 }), tokens: fc.constantFrom(16, 64), share: fc.constantFrom(0.5, 1) })),
+  long_requests: fc.constantFrom(null, null, { share: 0.2, tokens: 700 }),
   replicas: fc.integer({ min: 1, max: 4 }),
   regions: fc.constantFrom([], [], [{ name: 'a', rtt_ms: 20, replicas: 2 }, { name: 'b', rtt_ms: 0, replicas: 1 }],
     [{ name: 'a', load: 1, rtt_to_ms: [2, 80], replicas: 1, profile: [1, 0, 2] }, { name: 'b', load: 3, rtt_to_ms: [80, 2], replicas: 2 }]),

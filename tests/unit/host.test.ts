@@ -180,6 +180,14 @@ describe.skipIf(!trained)('engine host', () => {
     expect(perRequest(await run({ ...story, model: 'tales-1m' })).length).toBe(1)
   })
 
+  test('a step budget beyond what runners have by themselves is made room for: the prompt is one step', async () => {
+    await host.open(options)
+    const steps = async (maxBatchedTokens?: number) => (await run({ model: 'tales-0.3m', maxBatchedTokens, requests: [{ prompt: 600, maxTokens: 1 }] })).steps.map((step) => step.batch[0]!.tokens)
+    expect(await steps()).toEqual([512, 88])
+    expect(await steps(1024)).toEqual([600])
+    expect(await steps(256)).toEqual([256, 256, 88])
+  })
+
   test('an empty prompt and one past the context are refused in words', async () => {
     await host.open(options)
     await expect(run({ ...story, requests: [{ prompt: '', maxTokens: 4 }] })).rejects.toMatchObject({ code: 'prompt', message: 'The prompt is empty: type a word or two.' })

@@ -33,6 +33,47 @@ describe('batch lane', () => {
   })
 })
 
+describe('long requests', () => {
+  // One server at a time, a step of 1 ms + 0.1 ms a prompt token: 20 ms for a short prompt and its one token, 401 ms for a long one.
+  const plain = { requests: 40_000, arrivals: { rate: 4 }, input: fixed(190), output: fixed(1), steps: { base_ms: 1, per_sequence_ms: 0, per_prefill_token_ms: 0.1 }, scheduler: { policy: 'fcfs-one-at-a-time', max_batched_tokens: 4000, prefix_cache: false } }
+  const long_requests = { share: 0.1, tokens: 4000 }
+
+  test('short and long ones wait alike in one line, as Pollaczek and Khinchine say of the mixture', () => {
+    const { by_length: by } = run({ ...plain, long_requests })
+    const mean = 0.9 * 20 + 0.1 * 401
+    const square = 0.9 * 20 ** 2 + 0.1 * 401 ** 2
+    const wait = (0.004 * square) / (2 * (1 - 0.004 * mean))
+    expect(by!.short.wait_ms!.mean / wait).toBeCloseTo(1, 1)
+    expect(by!.long.wait_ms!.mean / wait).toBeCloseTo(1, 1)
+    expect(by!.short.ttft_ms!.mean - by!.short.wait_ms!.mean).toBeCloseTo(20, 6)
+    expect(by!.long.ttft_ms!.mean - by!.long.wait_ms!.mean).toBeCloseTo(401, 6)
+    expect(by!.long.completed / 40_000).toBeCloseTo(0.1, 2)
+    expect(by!.short.completed + by!.long.completed).toBe(40_000)
+  })
+
+  test('a lane of their own: short ones as if there were no others, the lane as busy as its share of the work', () => {
+    const lane = run({ ...plain, replicas: 2, router: 'shortest-queue', long_requests, scheduler: { ...plain.scheduler, long_request_pool: { threshold_tokens: 1000, replicas: 1 } } })
+    const alone = run({ ...plain, arrivals: { rate: 3.6 } })
+    expect(lane.by_length!.short.wait_ms!.mean / alone.wait_ms!.mean).toBeCloseTo(1, 1)
+    expect(lane.long_pool_utilisation! / (0.4 * 0.401)).toBeCloseTo(1, 1)
+  })
+
+  test('the others are the same requests at any share; nobody is long at none', () => {
+    const arrivals = (share: number) => {
+      const seen: string[] = []
+      simulate(parseScenario({ ...plain, requests: 300, input: { mean: 50, dist: 'exponential' }, long_requests: { share, tokens: 4000 } }), { onAnswer: (job) => { if (!job.long) seen[job.id] = `${job.arrival} ${job.promptTokens}` } })
+      return seen
+    }
+    const [none, few, many] = [arrivals(0), arrivals(0.1), arrivals(0.3)]
+    expect(none.filter(Boolean)).toHaveLength(300)
+    expect(few.every((s, i) => s === none[i])).toBe(true)
+    // Whoever is long at a small share is so at a larger one.
+    expect(many.every((s, i) => s === few[i])).toBe(true)
+    expect(many.filter(Boolean).length).toBeLessThan(few.filter(Boolean).length)
+    expect(run({ ...plain, requests: 10 }).by_length).toBeNull()
+  })
+})
+
 describe('cascade', () => {
   // Requests far apart: nobody waits. A prompt step and 10 more tokens: 100 ms large, 30 ms small.
   const alone = { requests: 20_000, arrivals: { process: 'deterministic', rate: 1 }, input: fixed(16), output: fixed(10), steps }
