@@ -4,7 +4,7 @@ import type { Context, Reading } from '$components/frame/experiment'
 import { follow } from '$components/frame/follow'
 import { perRequest } from '$engine/trace/metrics'
 import type { Trace } from '$engine/trace/trace'
-import type { Engine, Machine, ScenarioJson, Simulated, Workload } from '$engine/worker/protocol'
+import type { Machine, ScenarioJson, Simulated, Workload } from '$engine/worker/protocol'
 
 export const params = define({
   long_share: integer({ from: 0, to: 30, default: 5, label: 'Long requests', unit: '%', tone: 'queue', hint: 'Of a hundred requests so many have the long prompt.' }),
@@ -29,8 +29,7 @@ export const OUTPUT = 32
 /** Share of what two replicas sustain when one request in twenty has 4,096 tokens: the rate stays, whatever is set. */
 const LOAD = 0.3
 const USUAL = { share: 0.05, tokens: 4096 }
-const COMPARED = 4000
-const ROAD = 80
+const COMPARED = 10_000
 
 /** Short requests of the live run; the long one comes behind so many of them. */
 export const FEW = 16
@@ -45,7 +44,7 @@ export interface Compared {
   lane: Simulated
 }
 
-/** The same short requests without a long one and with one; the second while it grows. */
+/** The same short requests without a long one and with one, as they are served: each grows. */
 export interface Pair {
   alone: Trace
   among?: Trace
@@ -56,11 +55,12 @@ export interface LongReading extends Reading {
   /** As set, and the same arrivals with no long one among them. */
   set: Compared
   without: Compared
-  roads: { shared: Trace; lane: Trace }
   /** Ascending in share, %. */
   shares: (Compared & { share: number })[]
   /** One long request among the short ones in virtual time, ascending in chunk. */
   sweep: { chunk: number; trace: Trace }[]
+  /** The same on two replicas, the long one by itself. */
+  apart: Trace
   /** Served as they come on the machine that is looked at. */
   pair?: Pair
 }
@@ -73,16 +73,22 @@ export async function* run(p: Values<typeof params>, { engine, signal, seed, len
   const machine = await engine.machine(MODEL, { signal })
   const usual = await engine.curve({ machine, vary: 'load', values: [0.5], within: 1, scenario: { seed, ...scenario(USUAL.share, USUAL.tokens, 512, false) } }, { signal })
   const rate = LOAD * usual.capacity!
-  const simulate = (share: number, lane: boolean, requests: number, traceEvery?: number) => engine.simulate({
-    machine, traceEvery,
-    scenario: { seed, requests, warmup: traceEvery ? 0 : requests / 5, arrivals: { rate }, ...scenario(share / 100, p.long_length, p.chunk, lane) },
+  const simulate = (share: number, lane: boolean) => engine.simulate({
+    machine, scenario: { seed, requests: COMPARED, warmup: COMPARED / 5, arrivals: { rate }, ...scenario(share / 100, p.long_length, p.chunk, lane) },
   }, { signal })
-  const compare = async (share: number): Promise<Compared> => ({ shared: await simulate(share, false, COMPARED), lane: await simulate(share, true, COMPARED) })
+  const compare = async (share: number): Promise<Compared> => ({ shared: await simulate(share, false), lane: await simulate(share, true) })
 
+  // A model that holds fewer positions is asked for what it holds.
+  const longest = 'config' in machine.model ? machine.model.config.maxPositions - OUTPUT : Infinity
+  const length = Math.min(p.long_length, longest)
+  const wide: Machine = { ...machine, limits: { ...machine.limits, tokens: Math.max(machine.limits.tokens, params.chunk.to) } }
+  const virtually = (workload: Workload) => engine.serve(workload, { signal, on: wide })
+  const gap = await gapMs(length, virtually)
   const set = await compare(p.long_share)
   const without = await compare(0)
-  const roads = { shared: (await simulate(p.long_share, false, ROAD, 1)).trace!, lane: (await simulate(p.long_share, true, ROAD, 1)).trace! }
-  const reading: Omit<LongReading, 'complete'> = { trace: roads.shared, set, without, roads, shares: [], sweep: [] }
+  const trace = await virtually(among(length, p.chunk, gap, seed))
+  const apart = side(await virtually(few(p.chunk, gap, seed)), await virtually(long(length, p.chunk, gap, seed)))
+  const reading: Omit<LongReading, 'complete'> = { trace, set, without, shares: [], sweep: [{ chunk: p.chunk, trace }], apart }
   yield { ...reading, complete: false }
 
   for (const share of [...new Set([...SHARES, p.long_share])].sort((a, b) => a - b)) {
@@ -91,20 +97,17 @@ export async function* run(p: Values<typeof params>, { engine, signal, seed, len
   }
   yield { ...reading, complete: false }
 
-  const wide: Machine = { ...machine, limits: { ...machine.limits, tokens: Math.max(machine.limits.tokens, params.chunk.to) } }
-  const gap = await gapMs(engine, p.long_length, wide, signal)
-  for (const chunk of CHUNKS) reading.sweep = [...reading.sweep, { chunk, trace: await engine.serve(among(p.long_length, chunk, gap, seed), { signal, on: wide }) }]
+  for (const chunk of CHUNKS.filter((c) => c !== p.chunk)) reading.sweep = [...reading.sweep, { chunk, trace: await virtually(among(length, chunk, gap, seed)) }].sort((a, b) => a.chunk - b.chunk)
   yield { ...reading, complete: false }
 
   if (lens === 'here') {
     let alone: Trace | undefined
     for await (const { trace } of follow(engine, few(p.chunk, gap, seed), signal)) yield { ...reading, pair: { alone: (alone = trace), complete: false }, complete: false }
-    for await (const { trace, complete } of follow(engine, among(p.long_length, p.chunk, gap, seed), signal)) yield { ...reading, pair: { alone: alone!, among: trace, complete }, complete }
+    for await (const { trace, complete } of follow(engine, among(length, p.chunk, gap, seed), signal)) yield { ...reading, pair: { alone: alone!, among: trace, complete }, complete }
     return
   }
   // In virtual time the second has been served already.
-  const alone = await engine.serve(few(p.chunk, gap, seed), { signal, on: wide })
-  yield { ...reading, pair: { alone, among: reading.sweep.find((s) => s.chunk === p.chunk)!.trace, complete: true }, complete: true }
+  yield { ...reading, pair: { alone: await virtually(few(p.chunk, gap, seed)), among: trace, complete: true }, complete: true }
 }
 
 function scenario(share: number, tokens: number, chunk: number, lane: boolean): ScenarioJson {
@@ -118,8 +121,8 @@ function scenario(share: number, tokens: number, chunk: number, lane: boolean): 
 }
 
 /** Gaps such that a few short requests come while the long prompt is computed, but not so close that they crowd by themselves. */
-async function gapMs(engine: Engine, longLength: number, on: Machine, signal: AbortSignal): Promise<number> {
-  const alone = async (prompt: number) => perRequest(await engine.serve({ model: MODEL, maxBatchedTokens: 512, requests: [{ prompt, maxTokens: 1, ignoreEos: true }] }, { signal, on }))[0]!.ttft
+async function gapMs(longLength: number, serve: (workload: Workload) => Promise<Trace>): Promise<number> {
+  const alone = async (prompt: number) => perRequest(await serve({ model: MODEL, maxBatchedTokens: 512, requests: [{ prompt, maxTokens: 1, ignoreEos: true }] }))[0]!.ttft
   return Math.min(FURTHEST_MS, Math.max(2 * (await alone(SHORT)), (await alone(longLength)) / MEANWHILE))
 }
 
@@ -129,9 +132,27 @@ function few(chunk: number, gap: number, seed: number): Workload {
   return { model: MODEL, maxSequences: PLACES, maxBatchedTokens: chunk, kvBlocks: BLOCKS, requests }
 }
 
-/** The same, and a long one: the last of the list, in line behind the first few. */
-function among(longLength: number, chunk: number, gap: number, seed: number): Workload {
+/** The long one by itself, when it comes among them. */
+function long(longLength: number, chunk: number, gap: number, seed: number): Workload {
   const workload = few(chunk, gap, seed)
   const arrival = workload.requests[BEFORE - 1]!.arrival! + gap / 10
-  return { ...workload, requests: [...workload.requests, { arrival, prompt: longLength, maxTokens: OUTPUT, ignoreEos: true }] }
+  return { ...workload, requests: [{ arrival, prompt: longLength, maxTokens: OUTPUT, ignoreEos: true }] }
+}
+
+/** Both: the long one is the last of the list, in line behind the first few. */
+function among(longLength: number, chunk: number, gap: number, seed: number): Workload {
+  const workload = few(chunk, gap, seed)
+  return { ...workload, requests: [...workload.requests, ...long(longLength, chunk, gap, seed).requests] }
+}
+
+/** Two replicas that know nothing of each other, as one Trace; requests of the second are numbered on. */
+function side(first: Trace, second: Trace): Trace {
+  const from = first.requests.length
+  const events = [...first.events.map((e) => ({ ...e, replica: 0 })), ...second.events.map((e) => ({ ...e, request: e.request + from, replica: 1 }))]
+  const steps = [...first.steps.map((s) => ({ ...s, replica: 0 })), ...second.steps.map((s) => ({ ...s, replica: 1, batch: s.batch.map((b) => ({ ...b, request: b.request + from })) }))]
+  return {
+    ...first,
+    requests: [...first.requests, ...second.requests.map((r) => ({ ...r, id: r.id + from }))],
+    events: events.sort((a, b) => a.t - b.t), steps: steps.sort((a, b) => a.start - b.start),
+  }
 }

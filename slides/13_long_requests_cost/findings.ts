@@ -47,17 +47,15 @@ export interface Pressure {
   share: Quantity
   /** Of a thousand requests so many gave way for want of blocks. */
   preempted: Quantity
-  before: Quantity
 }
 
-export function pressure(s: Simulated, without: Simulated, longLength: number): Pressure {
-  const per1k = (of: Simulated): Quantity => ({
-    metric: 'preemptions', value: (1000 * of.summary.preemptions) / Math.max(1, of.summary.completed), unit: '', provenance: of.provenance,
-    note: 'of 1,000 requests, recomputed from the start', formula: String.raw`1000 \cdot \frac{\text{preemptions}}{\text{requests}}`,
-  })
+export function pressure(s: Simulated, longLength: number): Pressure {
   return {
     share: { metric: 'kv_share', value: (100 * Math.ceil((longLength + OUTPUT) / BLOCK)) / BLOCKS, unit: '%', provenance: s.provenance, formula: String.raw`\frac{\lceil \text{tokens} / 16 \rceil}{\text{blocks}}`, note: `of a pool of ${BLOCKS} blocks of ${BLOCK} tokens` },
-    preempted: per1k(s), before: per1k(without),
+    preempted: {
+      metric: 'preemptions', value: (1000 * s.summary.preemptions) / Math.max(1, s.summary.completed), unit: '', provenance: s.provenance,
+      note: 'in 1,000 requests: blocks given back and computed again', formula: String.raw`1000 \cdot \frac{\text{preemptions}}{\text{requests}}`,
+    },
   }
 }
 
@@ -106,13 +104,13 @@ export function byChunk({ sweep }: LongReading): { gap: { x: number; y: number }
   return { gap: points.map((p) => ({ x: p.chunk, y: p.gap })), long: points.map((p) => ({ x: p.chunk, y: p.long })) }
 }
 
-/** What the smallest chunk makes of both, against the one that is set. */
+/** What the smallest chunk would make of the gap, and of the long one's first token against the chunk that is set. */
 export function smallest({ sweep }: LongReading, chunk: number): { gap: Quantity; long: Quantity } | undefined {
   const [here, least] = [sweep.find((s) => s.chunk === chunk), sweep[0]]
   const [a, b] = [here && few(here.trace), least && few(least.trace)]
   if (!a?.long || !b?.long || chunk === least!.chunk) return undefined
   return {
-    gap: measured(least!.trace, 'gap_ratio', b.gap.value / a.gap.value, '×', { formula: String.raw`\frac{\text{gap at 64}}{\text{gap as set}}` }),
+    gap: b.gap,
     long: measured(least!.trace, 'long_ttft_ratio', b.long.value / a.long.value, '×', { formula: String.raw`\frac{\mathrm{TTFT}_{64}}{\mathrm{TTFT}}` }),
   }
 }

@@ -45,10 +45,11 @@ describe('live slides', () => {
     ['06_model_size', ['tpot', 'decode_rate', 'step_bytes', 'mbu']],
     ['07_output_dominates', ['ttft', 'decode_rate', 'e2e', 'decode_share']],
     ['08_context_length_kv_growth', ['tpot', 'decode_rate', 'kv_bytes', 'kv_share', 'crossover']],
+    ['13_long_requests_cost', ['max_ttft', 'ttft_long', 'max_itl']],
     ['16_moe_sparsity', ['decode_rate', 'experts_read', 'speedup', 'bytes_saved', 'flops_saved', 'step_bytes', 'weight_bytes']],
     ['18_quantization', ['tpot', 'weight_bytes', 'speedup', 'smaller']],
   ] as const)('%s draws measured quantities with their provenance, without an error', async ([id, metrics], { deck }) => {
-    const page = await deck.open(`?${SMALL}&1.burst=4&6.size=6&7.input=16&7.output=8&2.requests=20#/${id}`)
+    const page = await deck.open(`?${SMALL}&1.burst=4&6.size=6&7.input=16&7.output=8&2.requests=20&13.long_length=512#/${id}`)
     await slideReady(page, id, 90_000)
     await phaseIs(page, id, 'done')
     const shown = await numbers(page, id)
