@@ -20,6 +20,7 @@ export function serialize(engine: Engine): Engine {
     serve: (workload, options) => (options?.on ? engine.serve(workload, options) : inTurn(options?.signal, () => engine.serve(workload, options))),
     machine: (model, options) => inTurn(options?.signal, () => engine.machine(model, options)),
     quality: (request, options) => inTurn(options?.signal, () => engine.quality(request, options)),
+    cascade: (request, options) => inTurn(options?.signal, () => engine.cascade(request, options)),
     bring: (folder, onProgress) => inTurn(undefined, () => engine.bring(folder, onProgress)),
     simulate: (request, options) => engine.simulate(request, options),
     curve: (request, options) => engine.curve(request, options),

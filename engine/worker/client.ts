@@ -2,7 +2,7 @@ import * as Comlink from 'comlink'
 import { append } from '../trace/phases'
 import type { Trace } from '../trace/trace'
 import { aborted, settle, type Outcome } from './outcome'
-import { EngineError, type Engine, type EngineInfo, type Machine, type Quality, type TraceHeader, type TraceUpdate } from './protocol'
+import { EngineError, type Cascaded, type Engine, type EngineInfo, type Machine, type Quality, type TraceHeader, type TraceUpdate } from './protocol'
 import { createSimulator } from './simulator-client'
 import { Texts } from './texts'
 import type { WorkerApi } from './worker'
@@ -69,6 +69,10 @@ export function createEngine({ base = globalThis.location.href, startWorker = de
 
     machine: (model, { signal, onProgress = () => {} } = {}) => onDevice<Machine>(signal, (api, id) => api.machine(id, model, Comlink.proxy(onProgress))),
     quality: (request, { signal } = {}) => onDevice<Quality>(signal, (api, id) => api.quality(id, request)),
+    cascade: (request, { signal, onUpdate } = {}) => {
+      const heard = (soFar: Cascaded) => { if (!signal?.aborted) onUpdate?.(soFar) }
+      return onDevice<Cascaded>(signal, (api, id) => api.cascade(id, request, Comlink.proxy(heard)))
+    },
     simulate: (request, options) => simulator.simulate(request, options),
     curve: (request, options) => simulator.curve(request, options),
 

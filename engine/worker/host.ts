@@ -16,7 +16,8 @@ import { serve, type ServeRequest } from '../serving/serve'
 import { WallClock, type Clock } from '../serving/clock'
 import { complete } from '../speculate/options'
 import type { RequestRecord } from '../trace/trace'
-import { EngineError, type Calibration, type EngineInfo, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type Quality, type QualityRequest, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
+import { EngineError, type Calibration, type CascadeRequest, type Cascaded, type EngineInfo, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type Quality, type QualityRequest, type TraceHeader, type TraceUpdate, type Workload, type WorkloadRequest } from './protocol'
+import { ANSWER_TOKENS, cascadeCases, PROMPT_TOKENS } from './cascade'
 import { compared, read, weightHistogram, type Read } from './quality'
 import type { CalibrationStore } from './store'
 
@@ -148,6 +149,11 @@ export class EngineHost {
     return this.inTurn(signal, () => this.qualityNow(request, signal))
   }
 
+  /** Both models' answers to pieces of the passage, in turn with runs; `onUpdate` after each piece. Rejects as `run`. */
+  cascade(request: CascadeRequest, { signal, onUpdate = () => {} }: { signal?: AbortSignal; onUpdate?: (soFar: Cascaded) => void } = {}): Promise<Cascaded> {
+    return this.inTurn(signal, () => this.cascadeNow(request, onUpdate, signal))
+  }
+
   /** After what was asked for before; failures in words. */
   private inTurn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const turn = this.queue.then(async () => {
@@ -181,6 +187,25 @@ export class EngineHost {
       ...compared(this.exact.read, other, runner.config.vocabSize),
       weights: weightHistogram(tensors, loaded.model, weights),
     }
+  }
+
+  private async cascadeNow(request: CascadeRequest, onUpdate: (soFar: Cascaded) => void, signal: AbortSignal | undefined): Promise<Cascaded> {
+    const text = await this.environment.passage()
+    const { runner: large, loaded } = await this.runnerFor({ model: request.large, requests: [] })
+    if (!loaded) throw new EngineError(`${request.large} writes no text: a cascade is of trained models.`, 'model')
+    const small = await this.besides(request.small, large, 'its answers mean nothing to it')
+    const cascaded: Cascaded = {
+      provenance: { how: 'measured', device: large.device, at: new Date().toISOString() },
+      small: small.device.model, large: large.device.model, promptTokens: PROMPT_TOKENS, answerTokens: ANSWER_TOKENS, cases: [], complete: false,
+    }
+    for await (const found of cascadeCases(loaded, text, { small, large }, this.clock, signal)) {
+      cascaded.cases.push(found)
+      onUpdate({ ...cascaded, cases: [...cascaded.cases] })
+      await this.environment.yieldThread()
+    }
+    // Two other texts lie in both caches now.
+    this.prefixes = undefined
+    return { ...cascaded, complete: true }
   }
 
   private async machineNow(of: MachineRequest, onProgress: (p: Progress) => void, signal: AbortSignal | undefined): Promise<Machine> {
@@ -306,10 +331,14 @@ export class EngineHost {
     if (!speculate) return undefined
     const { method } = asked(() => complete(speculate))
     if (method === 'lookup') return undefined
-    const name = speculate.draft === 'self' ? target : speculate.draft ?? 'tales-0.3m'
+    return this.besides(speculate.draft === 'self' ? target : speculate.draft ?? 'tales-0.3m', runner, 'it cannot draft for it')
+  }
+
+  /** The runner of a smaller model beside the current one. Rejects with EngineError where it knows other tokens, with what follows from that. */
+  private async besides(name: string, runner: Runner, otherwise: string): Promise<Runner> {
     const { model } = await this.modelFor(name, {})
     if (model.config.vocabSize !== runner.config.vocabSize) {
-      throw new EngineError(`${model.name} knows ${model.config.vocabSize} tokens and ${target} ${runner.config.vocabSize}: it cannot draft for it.`, 'model')
+      throw new EngineError(`${model.name} knows ${model.config.vocabSize} tokens and ${runner.device.model} ${runner.config.vocabSize}: ${otherwise}.`, 'model')
     }
     const key = keyOf(this.kind, model, {})
     if (this.drafting?.key !== key) {

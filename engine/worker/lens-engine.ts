@@ -24,6 +24,7 @@ export function createLensEngine(base: Engine, lens: Exclude<Lens, { kind: 'here
     serve: async (workload, options) => base.serve(workload, { ...options, on: options?.on ?? (await machine()) }),
     machine,
     quality: (request, options) => base.quality(request, options),
+    cascade: () => Promise.reject(new EngineError('A machine in virtual time writes no answers: ask simulate for a scenario with a cascade.', 'model')),
     simulate: (request, options) => base.simulate(request, options),
     curve: (request, options) => base.curve(request, options),
     bring: () => Promise.reject(new EngineError('A model of your own runs on this device: look at it through the lens "here".', 'model')),

@@ -243,6 +243,37 @@ export interface WeightHistogram {
   after: number[]
 }
 
+/** A small model answers first, and where it is not sure a large one does: on pieces of the passage, whose next words are known. */
+export interface CascadeRequest {
+  small: string
+  large: string
+}
+
+/** One piece: what each of the two makes of it. Every threshold's cascade is put together of these, since greedy answers do not change. */
+export interface CascadeCase {
+  /** What was to be continued. */
+  prompt: string
+  /** What really came next: its bytes, and the bits that each model needs for them. */
+  bytes: number
+  bits: { small: number; large: number }
+  /** Before any answer: how sure the small model is while it reads the prompt, 0 … 1, and how long it reads. */
+  router: { confidence: number; ms: Milliseconds }
+  /** Its own answer: how sure it is of the first tokens (`judged` of them), ms until they are judged, and until the answer is whole. */
+  small: { confidence: number; judged: number; texts: string[]; judgedMs: Milliseconds; ms: Milliseconds }
+  large: { texts: string[]; ms: Milliseconds }
+}
+
+export interface Cascaded {
+  provenance: Provenance
+  small: string
+  large: string
+  /** Tokens of a prompt, and of a whole answer. */
+  promptTokens: number
+  answerTokens: number
+  cases: CascadeCase[]
+  complete: boolean
+}
+
 /** What a Trace says besides what happened; known before the first step. */
 export type TraceHeader = Omit<Trace, 'requests' | 'events' | 'steps'>
 
@@ -266,6 +297,8 @@ export interface Engine {
   machine(of: MachineRequest, options?: { signal?: AbortSignal; onProgress?: (p: Progress) => void }): Promise<Machine>
   /** Reads a passage with a trained model in some precision, in turn with runs. Rejects as `serve`. */
   quality(request: QualityRequest, options?: { signal?: AbortSignal }): Promise<Quality>
+  /** Lets a small and a large trained model answer piece after piece of the passage, in turn with runs. Rejects as `serve`. */
+  cascade(request: CascadeRequest, options?: { signal?: AbortSignal; onUpdate?: (soFar: Cascaded) => void }): Promise<Cascaded>
   /** Serves a scenario in virtual time. Does not wait for live runs. Aborting rejects with the signal's reason within a frame. */
   simulate(request: SimulateRequest, options?: { signal?: AbortSignal; onUpdate?: (soFar: Simulated) => void }): Promise<Simulated>
   /**

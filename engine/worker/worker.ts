@@ -2,7 +2,7 @@ import * as Comlink from 'comlink'
 import { browserEnvironment } from './browser'
 import { EngineHost } from './host'
 import { outcome, type Outcome } from './outcome'
-import { EngineError, type EngineInfo, type Machine, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type Quality, type QualityRequest, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
+import { EngineError, type CascadeRequest, type Cascaded, type EngineInfo, type Machine, type MachineRequest, type ModelFolder, type OpenOptions, type Progress, type Quality, type QualityRequest, type TraceHeader, type TraceUpdate, type Workload } from './protocol'
 
 /** What crosses the wall; runs are aborted by number. */
 export interface WorkerApi {
@@ -12,6 +12,7 @@ export interface WorkerApi {
   /** What this device's steps take with a model: from an earlier visit, or from a sweep now. */
   machine(id: number, of: MachineRequest, onProgress: (p: Progress) => void): Promise<Outcome<Machine>>
   quality(id: number, request: QualityRequest): Promise<Outcome<Quality>>
+  cascade(id: number, request: CascadeRequest, onUpdate: (soFar: Cascaded) => void): Promise<Outcome<Cascaded>>
   bring(folder: ModelFolder | undefined, onProgress: (p: Progress) => void): Promise<Outcome<EngineInfo>>
   abort(id: number): void
   ping(): void
@@ -47,6 +48,18 @@ const api: WorkerApi = {
       try {
         if (!host) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
         return await host.quality(request, controller.signal)
+      } finally {
+        runs.delete(id)
+      }
+    })
+  },
+  cascade(id, request, onUpdate) {
+    const controller = new AbortController()
+    runs.set(id, controller)
+    return outcome(async () => {
+      try {
+        if (!host) throw new EngineError('The engine was asked for a run before it was opened.', 'internal')
+        return await host.cascade(request, { signal: controller.signal, onUpdate })
       } finally {
         runs.delete(id)
       }

@@ -94,6 +94,7 @@ export class FakeEngine implements Engine {
 
   private readonly simulator = new Simulator({ yieldThread: () => new Promise((resolve) => setImmediate(resolve)) })
   quality: Engine['quality'] = () => Promise.reject(new Error('the fake machine reads no texts'))
+  cascade: Engine['cascade'] = () => Promise.reject(new Error('the fake machine writes no answers'))
   simulate: Engine['simulate'] = (request, options) => this.simulator.simulate(request, options)
   curve: Engine['curve'] = (request, options) => this.simulator.curve(request, options)
 

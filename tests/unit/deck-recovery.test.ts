@@ -11,7 +11,7 @@ function factory() {
   const made = { count: 0, closed: 0 }
   const create = (): Engine => {
     made.count++
-    return { open: () => Promise.resolve(info), serve: notAsked, machine: notAsked, quality: notAsked, simulate: notAsked, curve: notAsked, bring: notAsked, close: () => void made.closed++ }
+    return { open: () => Promise.resolve(info), serve: notAsked, machine: notAsked, quality: notAsked, cascade: notAsked, simulate: notAsked, curve: notAsked, bring: notAsked, close: () => void made.closed++ }
   }
   return { made, create }
 }

@@ -132,7 +132,7 @@ test('a failure is shown, and another try runs again', async () => {
   expect(manual.runs).toHaveLength(2)
 })
 
-const virtual = (fake: FakeEngine) => ({ machine: (model: string) => fake.machine(model), quality: fake.quality, simulate: fake.simulate, curve: fake.curve, bring: (folder?: ModelFolder) => fake.bring(folder) })
+const virtual = (fake: FakeEngine) => ({ machine: (model: string) => fake.machine(model), quality: fake.quality, cascade: fake.cascade, simulate: fake.simulate, curve: fake.curve, bring: (folder?: ModelFolder) => fake.bring(folder) })
 
 test('one workload at a time: the second begins when the first has ended, and one aborted in line never begins', async () => {
   const fake = new FakeEngine()

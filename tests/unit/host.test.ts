@@ -202,6 +202,28 @@ describe.skipIf(!trained)('engine host', () => {
     expect(trace.steps.map((s) => s.batch.reduce((n, b) => n + b.tokens, 0))[0]).toBeLessThanOrEqual(512)
   })
 
+  test('a cascade answers the passage piece by piece: as long as it is told of each, with both models’ answers and bits', async () => {
+    machine.passage = async () => 'There was once a mill beside a brook, and the miller had three sons. The eldest went out into the world to seek his fortune. '.repeat(9)
+    await host.open({ runner: 'reference', slow: 1 })
+    const told: number[] = []
+    const found = await host.cascade({ small: 'tales-0.3m', large: 'tales-1m' }, { onUpdate: (soFar) => told.push(soFar.cases.length) })
+    expect(told).toEqual(found.cases.map((_, i) => i + 1))
+    expect(found).toMatchObject({ small: 'tales-0.3m', large: 'tales-1m', complete: true, provenance: { how: 'measured' } })
+    expect(found.cases.length).toBeGreaterThan(1)
+    for (const c of found.cases) {
+      expect(c.small.texts).toHaveLength(found.answerTokens)
+      expect(c.large.texts).toHaveLength(found.answerTokens)
+      for (const confidence of [c.router.confidence, c.small.confidence]) expect(confidence > 0 && confidence < 1).toBe(true)
+      // Judged before it is over, and what is judged is a part of it.
+      expect(c.small.judged).toBeLessThan(found.answerTokens)
+      expect(Math.min(c.router.ms, c.small.judgedMs, c.small.ms, c.large.ms)).toBeGreaterThan(0)
+    }
+    // What the small one writes is what it writes when nobody watches.
+    const trace = await run({ model: 'tales-0.3m', requests: [{ prompt: found.cases[0]!.prompt, maxTokens: found.answerTokens, ignoreEos: true }] })
+    expect(trace.events.flatMap((e) => (e.kind === 'token' ? [e.text] : []))).toEqual(found.cases[0]!.small.texts)
+    await expect(host.cascade({ small: 'tales-0.3m', large: 'timing' })).rejects.toThrow('writes no text')
+  })
+
   test('quality: f32 against itself is no different, int8 is within a hundredth, int4 further off, and the histograms count every weight', async () => {
     await host.open(options)
     const [f32, int8, int4] = [await host.quality({ model: 'tales-0.3m' }), await host.quality({ model: 'tales-0.3m', weights: { format: 'int8' } }), await host.quality({ model: 'tales-0.3m', weights: { format: 'int4' } })]
