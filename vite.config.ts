@@ -40,7 +40,7 @@ function kernels(): Plugin {
   }
 }
 
-/** Models and recorded machines keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
+/** Models, recorded machines, recordings and cards keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
 function models(): Plugin {
   let outDir: string | undefined
   return {
@@ -48,7 +48,7 @@ function models(): Plugin {
     apply: (_config, { command, isSsrBuild }) => command === 'build' && !isSsrBuild,
     configResolved: (config) => void (outDir = resolve(config.root, config.build.outDir)),
     writeBundle() {
-      for (const folder of ['assets/models', 'assets/profiles']) {
+      for (const folder of ['assets/models', 'assets/profiles', 'assets/recorded', 'assets/cards']) {
         const from = join(root, folder)
         if (outDir && existsSync(from)) cpSync(from, join(outDir, folder), { recursive: true })
       }

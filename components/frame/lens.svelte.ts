@@ -23,7 +23,7 @@ export class LensHost {
   constructor(
     private readonly create: () => Engine,
     lens: Lens = HERE,
-    private readonly readProfile: (name: string) => Promise<unknown> = fetchProfile,
+    private readonly readProfile: (name: string) => Promise<unknown> = (name) => fetchProfile(name),
   ) {
     this.current = lens
     this.elsewhere = lens.kind === 'here' ? (DATACENTRE as Elsewhere) : lens
@@ -70,8 +70,9 @@ export class LensHost {
 
 export type LensSide = 'here' | 'elsewhere'
 
-async function fetchProfile(name: string): Promise<unknown> {
-  const response = await fetch(new URL(`assets/profiles/${name}.json`, location.href))
+/** A recorded machine's profile, from the address that assets/ is found from. */
+export async function fetchProfile(name: string, site = location.href): Promise<unknown> {
+  const response = await fetch(new URL(`assets/profiles/${name}.json`, site))
   if (!response.ok) throw new Error(`the server answered ${response.status} ${response.statusText}`)
   if (!response.headers.get('content-type')?.includes('json')) throw new Error('the server sent something else instead')
   return response.json()

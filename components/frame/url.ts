@@ -24,7 +24,7 @@ export function readOptions(search: string): PageOptions {
 
   let runner = query.get('runner') ?? 'auto'
   if (!RUNNERS.includes(runner)) {
-    problems.push(`There is no runner "${runner}"; it is webgpu, wasm or reference. The fastest that works here is used.`)
+    problems.push(`There is no runner "${runner}"; it is webgpu, wasm, reference or recorded. The fastest that works here is used.`)
     runner = 'auto'
   }
   let slow = Number(query.get('slow') ?? 1)

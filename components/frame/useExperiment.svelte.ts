@@ -5,6 +5,8 @@ import { sentence, useEngine } from './engine.svelte'
 import type { Experiment, Reading } from './experiment'
 import { useLens, type LensSide } from './lens.svelte'
 import { tab, usePlace } from './place.svelte'
+import { useRecorded } from './recorded.svelte'
+import { sameValues } from './recording'
 import { Session, type SessionState } from './session'
 import { readValues, writeValues } from './url.svelte'
 
@@ -30,6 +32,8 @@ export interface ExperimentOptions {
 interface Wanted<V> {
   values: V
   lens: LensSide
+  /** What was recorded is shown; nothing runs on this device. */
+  recorded?: true
 }
 
 /**
@@ -42,6 +46,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   const place = usePlace()
   const host = useEngine()
   const lens = useLens()
+  const recorded = useRecorded()
   const read = readValues(place.slide.id, experiment.params)
 
   let values = $state(read.values)
@@ -49,8 +54,30 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   let runs = $state(0)
   let otherFor = $state('')
   let second = $state.raw<SessionState<R>>({ phase: 'idle' })
+  /** The recording that was shown last, for the values it holds for: it stays until the first live reading. */
+  let shown = $state.raw<{ key: string; reading: R }>()
+  let standsIn = $state(false)
 
-  async function* attempts({ values: wanted, lens: side }: Wanted<Values<P>>, signal: AbortSignal): AsyncGenerator<R> {
+  async function* recordedReadings(recordings: NonNullable<typeof recorded>, wanted: Values<P>, signal: AbortSignal): AsyncGenerator<R> {
+    const recording = await recordings.of(place.slide.id)
+    signal.throwIfAborted()
+    standsIn = !recording || !sameValues(recording.values, wanted)
+    if (recording && !standsIn) {
+      shown = { key: JSON.stringify(wanted), reading: recording.reading as R }
+      yield shown.reading
+    } else if (lenses === 'here') {
+      throw new EngineError(recording ? 'This slide was recorded at its own settings only. Other settings take an engine.' : 'Nothing was recorded of this slide. It takes an engine.', 'no-runner')
+    } else {
+      const { engine, info } = await recordings.machine()
+      yield* experiment.run(wanted, { engine, profile: info, signal, seed, lens: 'elsewhere' })
+    }
+  }
+
+  async function* attempts({ values: wanted, lens: side, recorded: show }: Wanted<Values<P>>, signal: AbortSignal): AsyncGenerator<R> {
+    if (show && recorded) {
+      yield* recordedReadings(recorded, wanted, signal)
+      return
+    }
     for (let recoveries = 0; ; recoveries++) {
       const { engine, info } = await (side === 'here' ? host.open() : lens.open())
       signal.throwIfAborted()
@@ -67,7 +94,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     if (next.phase === 'running' && !next.reading) runs++
     state = next
     // The other lens has its turn when this one is done; what it found is no longer so once this one moves.
-    if (!other || next.phase === 'settling') otherSession.stop()
+    if (!other || recorded?.on || next.phase === 'settling') otherSession.stop()
     else if (next.phase === 'done') {
       const across: Wanted<Values<P>> = { ...wanted(), lens: side() === 'here' ? 'elsewhere' : 'here' }
       otherFor = JSON.stringify(across.values)
@@ -80,7 +107,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   const wanted = (): Wanted<Values<P>> => {
     const all = $state.snapshot(values) as Values<P>
     for (const name of experiment.redrawn ?? []) Object.assign(all, { [name]: experiment.params[name]!.default })
-    return { values: all, lens: side() }
+    return recorded?.on && side() === 'here' ? { values: all, lens: 'here', recorded: true } : { values: all, lens: side() }
   }
 
   let written = JSON.stringify($state.snapshot(values))
@@ -130,7 +157,10 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     get values() { return values },
     get phase() { return state.phase },
     /** The newest reading of the run for the present values; undefined until it has one. */
-    get reading(): R | undefined { return 'reading' in state ? state.reading : undefined },
+    get reading(): R | undefined {
+      const newest = 'reading' in state ? state.reading : undefined
+      return newest ?? (state.phase !== 'failed' && shown?.key === JSON.stringify(wanted().values) && side() === 'here' ? shown.reading : undefined)
+    },
     get complete() { return state.phase === 'done' },
     /** Which side of the lens is read: this device, or the other machine. */
     get lens(): LensSide { return side() },
@@ -142,6 +172,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     /** What went wrong and what is used instead. */
     get notices(): Notice[] {
       const list: Notice[] = read.errors.map((text) => ({ tone: 'info', text }))
+      if (recorded?.on && standsIn && side() === 'here' && state.phase !== 'failed') list.push({ tone: 'info', text: 'Nothing was recorded at these settings: a recorded machine’s step costs, in virtual time.' })
       if (state.phase === 'failed') list.push({ tone: 'problem', text: words(state.error), action: { label: 'Try again', run: again } })
       return list
     },

@@ -80,7 +80,7 @@ export class EngineHost {
   async open(options: OpenOptions, onProgress: (p: Progress) => void = () => {}, onChange: (info: EngineInfo) => void = () => {}): Promise<EngineInfo> {
     this.onChange = onChange
     this.clock = new WallClock(options.slow)
-    const wanted = options.runner === 'recorded' ? 'auto' : options.runner
+    const wanted = options.runner
     const { calibration, kind, notice } = await calibrate(this.environment, {
       clock: this.clock, slow: options.slow, wanted, recalibrate: options.recalibrate ?? false,
       text: (name) => this.load(name).then((l) => l.model), store: this.environment.store, onProgress,
@@ -88,7 +88,7 @@ export class EngineHost {
     this.calibration = calibration
     this.key = calibrationKey(this.environment, { wanted, slow: options.slow })
     this.kind = kind
-    this.notice = options.runner === 'recorded' ? `There is no recorded profile for this yet. Running live on ${kind} instead.` : notice
+    this.notice = notice
     return this.info()
   }
 

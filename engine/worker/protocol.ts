@@ -124,8 +124,8 @@ export interface Progress {
 }
 
 export interface OpenOptions {
-  /** 'auto' picks the fastest that works here. */
-  runner: RunnerName | 'auto'
+  /** 'auto' picks the fastest that works here. What was recorded needs no engine. */
+  runner: Exclude<RunnerName, 'recorded'> | 'auto'
   slow: number
   /** Do not use what an earlier visit measured. */
   recalibrate?: boolean
