@@ -24,8 +24,8 @@ const noPage = [
 ]
 
 const engineDoors = {
-  regex: '^(\\$engine|(\\.\\./)+engine)/(?!trace(/|$)|worker(/|$)|model/random$|cost/(hardware|models)$|speculate/gain$)',
-  message: 'pages reach the engine through engine/worker and read engine/trace, the catalogues, what speculation gains on them and the random numbers; of the rest they may import types only',
+  regex: '^(\\$engine|(\\.\\./)+engine)/(?!trace(/|$)|worker(/|$)|model/random$|cost/(hardware|models|roofline)$|measure/claims(/|$)|speculate/gain$)',
+  message: 'pages reach the engine through engine/worker and read engine/trace, the catalogues and their roofline, the claims ledger, what speculation gains and the random numbers; of the rest they may import types only',
   allowTypeImports: true,
 }
 

@@ -1,5 +1,6 @@
 import {
   Car,
+  ChevronDown,
   CircleAlert,
   Clock,
   CornerDownLeft,
@@ -30,6 +31,7 @@ export const ICONS = {
   car: Car,
   clock: Clock,
   close: X,
+  down: ChevronDown,
   chip: Cpu,
   error: CircleAlert,
   gauge: Gauge,

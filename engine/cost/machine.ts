@@ -8,7 +8,7 @@ import { affine, type AffineCosts } from './affine'
 import { hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
 import type { StepFit } from './step-fit'
-import { roofline, WEIGHT_BYTES, type RooflineOptions } from './roofline'
+import { deviceLabel, roofline, WEIGHT_BYTES, type RooflineOptions } from './roofline'
 import { speculativeAffine, type Speculation } from './speculation'
 
 export type Dtype = NonNullable<RooflineOptions['dtype']>
@@ -33,7 +33,7 @@ export interface Machine {
   fit?: StepFit
 }
 
-type RooflineSteps = { kind: 'roofline' } & Pick<StepsSpec, 'hardware' | 'model' | 'tensor_parallel' | 'dtype'> & Partial<Pick<StepsSpec, 'mfu' | 'mbu' | 'overhead_ms'>>
+type RooflineSteps = { kind: 'roofline' } & Pick<StepsSpec, 'hardware' | 'model' | 'tensor_parallel' | 'dtype'> & Partial<Pick<StepsSpec, 'mfu' | 'mbu' | 'overhead_ms' | 'bandwidth' | 'flops'>>
 
 /** What a step computes: a model of the catalogue, or the shape of one that runs here. */
 export type MachineModel = { catalogue: string; dtype: Dtype; tensorParallel: number } | { config: ModelConfig; widths: Widths }
@@ -46,7 +46,7 @@ const TOKENS = 2048
 const BLOCK_SIZE = 16
 
 /** Any hardware and model of the catalogue, by roofline. Throws RangeError for unknown names, and where the model does not fit. */
-export function catalogueMachine({ hardware: device, model, tensorParallel = 1, dtype = 'bf16', ...efficiency }: RooflineOptions): Machine {
+export function catalogueMachine({ hardware: device, model, tensorParallel = 1, dtype = 'bf16', ...efficiency }: RooflineOptions & { hardware: string }): Machine {
   const cost = roofline({ hardware: device, model, tensorParallel, dtype, ...efficiency })
   const { hardware: h, model: m } = cost
   const weights = totalParameters(m) * WEIGHT_BYTES[dtype]
@@ -54,12 +54,12 @@ export function catalogueMachine({ hardware: device, model, tensorParallel = 1, 
   const blocks = Math.floor((memory * MEMORY_SHARE - weights) / (kvBytesPerToken(m, kvWidth(dtype)) * BLOCK_SIZE))
   if (blocks < 1) {
     const gb = (bytes: number) => `${Math.round(bytes / 1e9)} GB`
-    throw new RangeError(`${m.label} needs ${gb(weights)} for its ${dtype} weights, ${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''} has ${gb(memory)}: take more devices (an ending such as x${Math.ceil((weights * 1.3) / h.memoryBytes)}) or a smaller model`)
+    throw new RangeError(`${m.label} needs ${gb(weights)} for its ${dtype} weights, ${deviceLabel(h, tensorParallel)} has ${gb(memory)}: take more devices (an ending such as x${Math.ceil((weights * 1.3) / h.memoryBytes)}) or a smaller model`)
   }
   return {
-    label: `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}, ${m.label}`,
+    label: `${deviceLabel(h, tensorParallel)}, ${m.label}`,
     provenance: cost.provenance,
-    steps: { kind: 'roofline', hardware: device, model, tensor_parallel: tensorParallel, dtype, mfu: efficiency.mfu, mbu: efficiency.mbu, overhead_ms: efficiency.overheadMs },
+    steps: { kind: 'roofline', hardware: device, model, tensor_parallel: tensorParallel, dtype, mfu: efficiency.mfu, mbu: efficiency.mbu, overhead_ms: efficiency.overheadMs, bandwidth: efficiency.bandwidth, flops: efficiency.flops },
     limits: { sequences: SEQUENCES, tokens: TOKENS, blocks },
     roofs: cost.roofs,
     model: { catalogue: model, dtype, tensorParallel },
@@ -129,7 +129,7 @@ export function machineCost({ steps, provenance }: Pick<Machine, 'steps' | 'prov
   }
   return roofline({
     hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype,
-    mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms, speculation: steps.speculation,
+    mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms, bandwidth: steps.bandwidth, flops: steps.flops, speculation: steps.speculation,
   })
 }
 

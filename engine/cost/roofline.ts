@@ -5,7 +5,8 @@ import type { Roofs } from '../trace/trace'
 import { tokensPerIteration, type Speculation } from './speculation'
 
 export interface RooflineOptions {
-  hardware: string
+  /** Name in the catalogue, or a device of one's own. */
+  hardware: string | Hardware
   model: string
   /** Devices that share each layer (default 1). */
   tensorParallel?: number
@@ -17,6 +18,9 @@ export interface RooflineOptions {
   mbu?: number
   /** Added to every step: launches, scheduling, sampling (default 1 ms). */
   overheadMs?: number
+  /** Times the device's bandwidth and its matrix rate: a device that nobody has built (default 1). */
+  bandwidth?: number
+  flops?: number
   /** Draft and verify; steps are then per token, in expectation. */
   speculation?: Speculation | null
 }
@@ -32,16 +36,17 @@ export const WEIGHT_BYTES = { f32: 4, bf16: 2, f16: 2, fp8: 1, int8: 1, int4: 0.
  * today comes to, and a bound for the others.
  */
 export function roofline(options: RooflineOptions): StepCost & { hardware: Hardware; model: ModelSpec; roofs: Roofs } {
-  const h = hardware(options.hardware)
+  const h = typeof options.hardware === 'string' ? hardware(options.hardware) : options.hardware
   const m = modelSpec(options.model)
-  const { tensorParallel = 1, dtype = 'bf16', mfu = dtype === 'fp8' && h.flops8 ? h.matmul8 : h.matmul, mbu = h.reading, overheadMs = 1 } = options
+  const { tensorParallel = 1, dtype = 'bf16', mfu = dtype === 'fp8' && h.flops8 ? h.matmul8 : h.matmul, mbu = h.reading, overheadMs = 1, bandwidth = 1, flops = 1 } = options
   if (!(Number.isInteger(tensorParallel) && tensorParallel >= 1)) throw new RangeError(`tensor_parallel must be a positive whole number, got ${tensorParallel}`)
   for (const [name, value] of Object.entries({ mfu, mbu })) if (!(value > 0 && value <= 1)) throw new RangeError(`${name} must be in (0, 1], got ${value}`)
+  for (const [name, value] of Object.entries({ bandwidth, flops })) if (!(value > 0 && Number.isFinite(value))) throw new RangeError(`${name} must be positive, got ${value}`)
   if (!(overheadMs >= 0)) throw new RangeError(`overhead_ms must not be negative, got ${overheadMs}`)
   // Only formats the chip multiplies in have its 8-bit rate; int4 and int8 weights are widened first.
   const peak = dtype === 'fp8' && h.flops8 ? h.flops8 : dtype === 'f32' ? h.flops16 / 2 : h.flops16
-  const flopsPerMs = (peak * mfu * tensorParallel) / 1000
-  const bytesPerMs = (h.bytesPerSecond * mbu * tensorParallel) / 1000
+  const flopsPerMs = (peak * flops * mfu * tensorParallel) / 1000
+  const bytesPerMs = (h.bytesPerSecond * bandwidth * mbu * tensorParallel) / 1000
   const weight = WEIGHT_BYTES[dtype]
   const kv = kvBytesPerToken(m, Math.max(1, Math.min(2, weight)))
   const active = activeParameters(m)
@@ -55,7 +60,7 @@ export function roofline(options: RooflineOptions): StepCost & { hardware: Hardw
   const byteUnit = kv / 1024
   const msPerFlopUnit = flopUnit / flopsPerMs
   const msPerByteUnit = byteUnit / bytesPerMs
-  const provenance = { how: 'modelled', hardware: `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}`, model: m.label } as const
+  const provenance = { how: 'modelled', hardware: `${deviceLabel(h, tensorParallel)}${imagined(bandwidth, flops)}`, model: m.label } as const
   const step = (n: number, s: number, p: number, pc: number) => (n + p === 0 ? 0 : Math.max(flopsOf(n, p, s, pc) / flopsPerMs, bytesOf(n, p, s, pc) / bytesPerMs) + overheadMs)
   const roofs: Roofs = { flopsPerSecond: flopsPerMs * 1000, read: [{ bytes: h.memoryBytes * tensorParallel, bytesPerSecond: bytesPerMs * 1000 }], overheadMs }
   if (options.speculation) return { hardware: h, model: m, roofs, provenance, ...speculative(options.speculation) }
@@ -134,6 +139,15 @@ export function roofline(options: RooflineOptions): StepCost & { hardware: Hardw
       },
     }
   }
+}
+
+/** "H100 SXM ×8" */
+export const deviceLabel = (h: Hardware, tensorParallel = 1) => `${h.label}${tensorParallel > 1 ? ` ×${tensorParallel}` : ''}`
+
+/** A device with other roofs than its own never goes by its name alone. */
+function imagined(bandwidth: number, flops: number): string {
+  const parts = [bandwidth === 1 ? '' : `${bandwidth}× its bandwidth`, flops === 1 ? '' : `${flops}× its FLOPs`].filter(Boolean)
+  return parts.length ? `, imagined with ${parts.join(' and ')}` : ''
 }
 
 /** Does it fit? Weights and the KV of so many tokens against the memory of so many devices. */

@@ -65,6 +65,8 @@ export interface StepsSpec {
   mfu: number | null
   mbu: number | null
   overhead_ms: number
+  bandwidth: number
+  flops: number
   file: string | null
   speculation: Speculation | null
 }

@@ -80,7 +80,7 @@ function withPrecision(machine: Machine, format: 'f32' | 'f16' | 'int8' | 'int4'
   const { steps } = machine
   if (steps.kind !== 'roofline') throw new EngineError(`${machine.label} was measured in one precision: others are for the catalogue, or live.`, 'scenario')
   const dtype = format === 'int8' || format === 'int4' ? format : 'bf16'
-  return catalogueMachine({ hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype })
+  return catalogueMachine({ hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype, bandwidth: steps.bandwidth, flops: steps.flops })
 }
 
 /** A runner whose steps take what the machine's cost says. Its tokens mean nothing. */

@@ -48,6 +48,7 @@ describe('live slides', () => {
     ['13_long_requests_cost', ['max_ttft', 'ttft_long', 'max_itl']],
     ['16_moe_sparsity', ['decode_rate', 'experts_read', 'speedup', 'bytes_saved', 'flops_saved', 'step_bytes', 'weight_bytes']],
     ['18_quantization', ['tpot', 'weight_bytes', 'speedup', 'smaller']],
+    ['21_new_hardware', ['ttft', 'decode_rate', 'tpot']],
   ] as const)('%s draws measured quantities with their provenance, without an error', async ([id, metrics], { deck }) => {
     const page = await deck.open(`?${SMALL}&1.burst=4&6.size=6&7.input=16&7.output=8&2.requests=20&13.long_length=512#/${id}`)
     await slideReady(page, id, 90_000)

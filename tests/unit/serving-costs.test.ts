@@ -42,6 +42,37 @@ describe('step costs as whole numbers of work', () => {
   })
 })
 
+describe('a roofline with other roofs', () => {
+  const machine = { hardware: 'h100-sxm', model: 'llama-3.1-8b', overheadMs: 0 } as const
+  const [decode, prefill] = [[1, 512, 0, 0], [0, 0, 2048, 2048 ** 2 / 2]] as const
+
+  test('bandwidth shortens what memory binds, FLOPs what compute binds, each in proportion and neither the other', () => {
+    fc.assert(fc.property(fc.double({ min: 1, max: 4, noNaN: true }), (times) => {
+      const [plain, wide, strong] = [roofline(machine), roofline({ ...machine, bandwidth: times }), roofline({ ...machine, flops: times })]
+      expect(plain.step(...decode) / wide.step(...decode)).toBeCloseTo(times, 9)
+      expect(wide.step(...prefill)).toBe(plain.step(...prefill))
+      expect(plain.step(...prefill) / strong.step(...prefill)).toBeCloseTo(times, 9)
+      expect(strong.step(...decode)).toBe(plain.step(...decode))
+    }))
+  })
+
+  test('in a scenario the factors are keys; at 1 the same seed gives the same bytes as without them', () => {
+    const scenario = (steps: object) => parseScenario({ requests: 300, arrivals: { rate: 4 }, input: { dist: 'exponential', mean: 300 }, output: { mean: 60 }, steps: { kind: 'roofline', ...steps } })
+    const result = (steps: object) => JSON.stringify({ ...simulate(scenario(steps)).result, simulated_requests_per_second: 0 })
+    expect(result({ bandwidth: 1, flops: 1 })).toBe(result({}))
+    const tpot = (steps: object) => simulate(scenario({ overhead_ms: 0, ...steps })).result.tpot_ms!.p50
+    expect(tpot({}) / tpot({ bandwidth: 2 })).toBeGreaterThan(1.8)
+    expect(tpot({}) / tpot({ flops: 2 })).toBeLessThan(1.1)
+    expect(() => scenario({ bandwidth: 0 })).toThrow('steps.bandwidth')
+    expect(() => roofline({ ...machine, flops: Infinity })).toThrow('flops')
+  })
+
+  test('a device that nobody has built does not go by the name of one that somebody has', () => {
+    expect(roofline({ ...machine, bandwidth: 2 }).provenance).toMatchObject({ hardware: 'H100 SXM, imagined with 2× its bandwidth' })
+    expect(roofline(machine).provenance).toMatchObject({ hardware: 'H100 SXM' })
+  })
+})
+
 describe('speculation', () => {
   const tpot = (steps: object) => simulate(parseScenario({ requests: 20, arrivals: { process: 'closed', concurrency: 1 }, input: { mean: 16 }, output: { dist: 'fixed', mean: 101 }, steps })).result.tpot_ms!.mean
 

@@ -40,6 +40,7 @@ test.each([
   ['components/motif/x.ts', `import { summarize } from '$engine/trace/metrics'`],
   ['components/motif/x.ts', `import type { ModelConfig } from '$engine/model/config'`],
   ['slides/05_latency_components/x.ts', `import { createEngine } from '$engine/worker/client'`],
+  ['slides/21_new_hardware/x.ts', `import { roofline } from '$engine/cost/roofline'`],
   ['slides/05_latency_components/x.ts', `import { define } from '$components/controls/params'`],
   ['tests/unit/x.ts', `import { Scheduler } from '$engine/serving/scheduler'`],
 ])('%s may: %s', async (file, code) => {

@@ -1,9 +1,10 @@
 import { memoryNeeded, roofline, type RooflineOptions } from '../../cost/roofline'
 import { modelSpec } from '../../cost/models'
 import { judge, type Claim, type Entry } from './claim'
+import { DATABRICKS, databricksTensorParallel, MLPERF, MLPERF_SOURCE, mlperfRates } from './devices'
 import { batching, waste } from './memory'
 import { chunkedOverStalling, chunkingSaves, loadedTpot, offloadGain, oneSharedPrefix, pagedOverReserved, prefixGain, separatePools } from './servers'
-import { A100_2023, batchMs, prefillMs, speculativeSpeedUp, steadyState } from './roofs'
+import { A100_2023, batchMs, prefillMs, speculativeSpeedUp } from './roofs'
 import { acceptanceFor, speedUp, tokensPerIteration } from './speculation'
 
 /**
@@ -18,8 +19,6 @@ export function claims(): Claim[] {
 }
 
 const x = (value: number) => `${value.toFixed(2)}×`
-
-const DATABRICKS = 'MosaicML/Databricks, LLM Inference Performance Engineering'
 
 function databricksBatch(): Entry[] {
   const cost = roofline({ ...A100_2023, model: 'mpt-7b' })
@@ -38,25 +37,6 @@ function databricksBatch(): Entry[] {
       ...common, id: 'databricks-batch/latency', claim: 'latency, batch 64 over batch 1', unit: '×', published: 4.6, ours: ms(64) / ms(1),
       note: 'their text says 4×; their table of requests per second implies 4.6×',
     },
-  ]
-}
-
-function databricksTensorParallel(): Entry[] {
-  const on = (tensorParallel: number) => roofline({ ...A100_2023, model: 'llama-2-70b', tensorParallel })
-  const decode = (tp: number) => on(tp).step(1, 512, 0, 0)
-  const ttft = (tp: number) => prefillMs(on(tp), 512)
-  const common = {
-    conditions: 'Llama-2-70B on 4 and 8 A100-40, small batch; ours: batch 1, a prompt of 512 tokens, MFU .52, MBU .56, 1 ms a step',
-    source: DATABRICKS, method: 'roofline', tolerance: 0.25,
-  } as const
-  const whyMissed = 'the roofline divides all work by the number of devices and has no all-reduce after each attention and each FFN'
-  return [
-    {
-      ...common, id: 'databricks-tensor-parallel/decode', claim: 'decode latency, 8 devices over 4', unit: '×', published: 0.7, ours: decode(8) / decode(4),
-      whyMissed: `${whyMissed}; a factor of 0.7 means that 40 % of the 4-device step does not shrink with more devices`,
-    },
-    { ...common, id: 'databricks-tensor-parallel/ttft-4', claim: 'TTFT on 4 devices', unit: 'ms', published: 154, ours: ttft(4), whyMissed },
-    { ...common, id: 'databricks-tensor-parallel/ttft-8', claim: 'TTFT on 8 devices', unit: 'ms', published: 114, ours: ttft(8), whyMissed },
   ]
 }
 
@@ -228,36 +208,14 @@ function latencyMetrics(): Entry[] {
 }
 
 function mlperf(): Entry[] {
-  const systems: [id: string, name: string, options: RooflineOptions, groups: number, offline: number, server: number, tpot: number][] = [
-    ['8xh100', '8×H100', { hardware: 'h100-sxm', model: 'llama-2-70b', tensorParallel: 2, dtype: 'fp8' }, 4, 24525, 21606, 155],
-    ['8xh200', '8×H200', { hardware: 'h200', model: 'llama-2-70b', dtype: 'fp8' }, 8, 31303, 29228, 123],
-    ['1xb200', '1×B200', { hardware: 'b200', model: 'llama-2-70b', dtype: 'fp8' }, 1, 11264, 10756, 132],
-  ]
-  const source = 'MLPerf Inference v4.1'
-  const chosen = 'ours: FP8, MFU .6, MBU .85, as many requests as memory holds, 294 tokens out (the data set\'s mean) and as many in'
-  return systems.flatMap(([id, name, options, groups, offline, server, tpot]): Entry[] => {
-    const conditions = `Llama-2-70B, OpenOrca; ${chosen}${options.tensorParallel ? `, ${groups} pairs` : ''}`
-    const rate = (limitMs?: number) => groups * steadyState(options, 294, 294, limitMs).throughput
-    // The full server is bound by compute, so its rate goes with the MFU.
-    const whyMissed = (published: number, ours: number) =>
-      `the published rate implies an MFU of ${((0.6 * published) / ours).toFixed(2)}, not .6${options.tensorParallel ? '; the roofline has no all-reduce between the devices of a pair' : ''}`
-    return [
-      {
-        id: `mlperf-llama-2-70b/${id}-offline`, claim: `${name}, offline`, source, conditions, unit: 'tok/s', published: offline, method: 'roofline', tolerance: 0.25,
-        ours: rate(), whyMissed: whyMissed(offline, rate()),
-      },
-      {
-        id: `mlperf-llama-2-70b/${id}-server`, claim: `${name}, server`, source, conditions: `${conditions}, step within the 200 ms of the TPOT limit`, unit: 'tok/s', published: server,
-        method: 'roofline', tolerance: 0.25, ours: rate(200), whyMissed: `${whyMissed(server, rate(200))}, and arrivals with limits on p99 leave room unused`,
-        note: 'no arrivals and no p99 in it: a full server\'s rate',
-      },
-      {
-        id: `mlperf-llama-2-70b/${id}-tpot`, claim: `${name}, server: mean TPOT`, source, unit: 'ms/token', conditions: 'limits: TTFT 2 s, TPOT 200 ms; ours: Poisson arrivals at the published tokens per second, prompts and answers Exp(294) below 1,024, FP8, MFU .6, MBU .85', published: tpot,
-        method: 'scheduler in virtual time', tolerance: 0.25, ours: loadedTpot(options.hardware, options.tensorParallel ?? 1, groups, server),
-        whyMissed: 'a server that steps at once has few requests in a step at this rate; submitters let requests gather up to the 200 ms that the rules allow, and their engines are slower at this rate than MFU .6 (rows above)',
-      },
-    ]
-  })
+  return MLPERF.flatMap((system): Entry[] => [
+    ...mlperfRates(system),
+    {
+      id: `mlperf-llama-2-70b/${system.id}-tpot`, claim: `${system.name}, server: mean TPOT`, source: MLPERF_SOURCE, unit: 'ms/token', conditions: 'limits: TTFT 2 s, TPOT 200 ms; ours: Poisson arrivals at the published tokens per second, prompts and answers Exp(294) below 1,024, FP8, MFU .6, MBU .85', published: system.tpot,
+      method: 'scheduler in virtual time', tolerance: 0.25, ours: loadedTpot(system.options.hardware, system.options.tensorParallel ?? 1, system.groups, system.server),
+      whyMissed: 'a server that steps at once has few requests in a step at this rate; submitters let requests gather up to the 200 ms that the rules allow, and their engines are slower at this rate than MFU .6 (rows above)',
+    },
+  ])
 }
 
 function quantization(): Entry[] {
