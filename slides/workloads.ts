@@ -17,6 +17,10 @@ export interface Part {
   /** Between which values it usually lies, ms. */
   range?: readonly [low: number, high: number]
   origin: Origin
+  /** Where things are streamed it runs beside the part before it, and ends with it. */
+  beside?: boolean
+  /** Where things are streamed it needs so many tokens of the answer and not all of them. */
+  tokens?: number
 }
 
 /** Tokens of a request, as a scenario draws them. */
@@ -44,7 +48,7 @@ export interface TalkWorkload {
   /** What the server is held to; null: no limit. */
   slo: { ttftMs: number | null; tpotMs: number | null; origin: Origin }
   /** How long the user waits at most, and for what. */
-  patience: { ms: number; until: 'first token' | 'first sound' | 'whole answer' | 'morning'; origin: Origin }
+  patience: { ms: number; until: 'first token' | 'first sound' | 'whole answer'; origin: Origin }
   /** Tokens are shown as they come. */
   streamed: boolean
   /** Before the model is asked, between two calls of it, and after it. */
@@ -114,7 +118,7 @@ export const WORKLOADS = {
     calls: 2, load: 0.7, cv: 2,
     prefix: { tokens: 1536, groups: 8, share: 1 },
     slo: { ttftMs: 1000, tpotMs: 50, origin: 'assumed' },
-    patience: { ms: 10_000, until: 'whole answer', origin: { source: NIELSEN, conditions: 'ten seconds keep the attention' } },
+    patience: { ms: 10_000, until: 'first token', origin: { source: NIELSEN, conditions: 'ten seconds keep the attention' } },
     streamed: true,
     before: [GATEWAY],
     between: [{ name: 'tool', ms: 500, range: [250, 1200], origin: { source: 'Scavio, Search API Latency Budget (2026)', conditions: 'medians of six web-search services, and the median of these' } }],
@@ -131,12 +135,12 @@ export const WORKLOADS = {
     patience: { ms: 1000, until: 'first sound', origin: { source: 'Vapi, Building and Integrating (playbook)', conditions: 'about 1,000 ms from the last word to the first' } },
     streamed: true,
     before: [
-      { name: 'end of speech', ms: 150, range: [100, 200], origin: VOICE_BY },
-      { name: 'ASR', ms: 100, range: [50, 150], origin: VOICE_BY },
+      { name: 'silence', ms: 150, range: [100, 200], origin: VOICE_BY },
+      { name: 'ASR', ms: 100, range: [50, 150], origin: VOICE_BY, beside: true },
       GATEWAY,
     ],
     between: [],
-    after: [{ name: 'TTS', ms: 150, range: [100, 200], origin: VOICE_BY }],
+    after: [{ name: 'TTS', ms: 150, range: [100, 200], origin: VOICE_BY, tokens: 8 }],
   },
   batch: {
     label: 'Batch',
@@ -146,7 +150,7 @@ export const WORKLOADS = {
     calls: 1, load: 0.95, cv: 1,
     prefix: { tokens: 512, groups: 1, share: 1 },
     slo: { ttftMs: null, tpotMs: null, origin: 'assumed' },
-    patience: { ms: 8 * 3_600_000, until: 'morning', origin: 'assumed' },
+    patience: { ms: 8 * 3_600_000, until: 'whole answer', origin: 'assumed' },
     streamed: false,
     before: [GATEWAY], between: [], after: [],
   },
@@ -155,12 +159,13 @@ export const WORKLOADS = {
 export type Preset = keyof typeof WORKLOADS
 export const PRESETS = Object.keys(WORKLOADS) as Preset[]
 
-/** The workload, as its parameter stands on every slide that has one. */
+/** The workload, as its parameter stands on every slide that has one: chosen on one of them, it is carried on to the others. */
 export const preset = choice({
   options: Object.fromEntries(PRESETS.map((name) => [name, WORKLOADS[name].label])) as Record<Preset, string>,
   default: 'chat',
   label: 'Workload',
   hint: 'Whose requests: their lengths, how they come, and how long somebody waits for them.',
+  shared: [3, 14, 22],
 })
 
 /** The workload as a scenario's arrivals, lengths, shared prefixes and limits; the rate is its `load` of what a machine sustains. */

@@ -16,6 +16,8 @@ interface Base<T> {
   tone?: Tone
   /** One sentence for the control's tooltip and for screen readers. */
   hint?: string
+  /** Numbers of the slides on which this parameter means the same: set on one of them, it is set on all. */
+  shared?: readonly number[]
 }
 
 export interface NumberParameter extends Base<number> {
@@ -37,6 +39,8 @@ export interface NumberParameter extends Base<number> {
 export interface ChoiceParameter<T extends string = string> extends Base<T> {
   kind: 'choice'
   options: readonly { value: T; label: string }[]
+  /** Other parameters that stand elsewhere by default while this is chosen: choosing it puts them there. */
+  sets?: Partial<Record<T, Readonly<Record<string, number | string | boolean>>>>
 }
 
 export interface ToggleParameter extends Base<boolean> {
@@ -134,6 +138,7 @@ export function choice<const T extends string>(spec: {
   label: string
   tone?: Tone
   hint?: string
+  shared?: readonly number[]
 }): ChoiceParameter<T> {
   const { options, ...rest } = spec
   const pairs: { value: T; label: string }[] = Array.isArray(options)
@@ -162,6 +167,11 @@ export function define<S extends Schema>(schema: S): Params<S> {
     } else if (p.kind === 'choice' && !p.options.some((o) => o.value === p.default)) {
       throw new ParameterError(name, `the default "${p.default}" is not one of ${p.options.map((o) => o.value).join(', ')}`)
     }
+    if (p.kind === 'choice') for (const [option, others] of Object.entries(p.sets ?? {})) for (const [other, value] of Object.entries(others ?? {})) {
+      const q = schema[other]
+      if (!q || q === p) throw new ParameterError(name, `"${option}" sets ${other}, which is no other parameter here`)
+      if (encodeValue(parseAny({ ...q, name: other }, encodeValue(value))) !== encodeValue(value)) throw new ParameterError(name, `"${option}" sets ${other} to ${value}, which it cannot take`)
+    }
     named[name] = Object.freeze({ ...p, name })
   }
   return Object.freeze(named) as unknown as Params<S>
@@ -171,17 +181,38 @@ export function defaults<P extends Params>(params: P): Values<P> {
   return Object.fromEntries(Object.entries(params).map(([name, p]) => [name, p.default])) as Values<P>
 }
 
+/** Where everything stands while nobody has moved it, under what is chosen: a choice may put others elsewhere. */
+export function defaultsUnder<P extends Params>(params: P, values: Partial<Values<P>>): Values<P> {
+  const out: Record<string, number | string | boolean> = defaults(params)
+  for (const [name, p] of Object.entries(params)) {
+    if (p.kind === 'choice') Object.assign(out, p.sets?.[(values as Record<string, string>)[name] ?? p.default])
+  }
+  return out as Values<P>
+}
+
+/** The values after a move from `before`: where a choice was made, what it sets has gone where it puts it. */
+export function settled<P extends Params>(params: P, before: Values<P>, after: Values<P>): Values<P> {
+  const out = { ...after }
+  for (const [name, p] of Object.entries(params)) {
+    if (p.kind !== 'choice' || !p.sets || before[name] === after[name]) continue
+    const standing = defaultsUnder(params, after)
+    for (const other of new Set(Object.values(p.sets).flatMap((set) => Object.keys(set ?? {})))) Object.assign(out, { [other]: standing[other] })
+  }
+  return out
+}
+
 /** As it stands in a URL. */
 export function encodeValue(value: number | string | boolean): string {
   return typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value)
 }
 
-/** The values that differ from their defaults, as URL strings by name. */
+/** The values that differ from their defaults (under what is chosen), as URL strings by name. */
 export function encode<P extends Params>(params: P, values: Values<P>): Record<string, string> {
   const out: Record<string, string> = {}
-  for (const [name, p] of Object.entries(params)) {
+  const standing: Record<string, unknown> = defaultsUnder(params, values)
+  for (const name of Object.keys(params)) {
     const value = values[name as keyof P] as number | string | boolean
-    if (value !== p.default) out[name] = encodeValue(value)
+    if (value !== standing[name]) out[name] = encodeValue(value)
   }
   return out
 }
@@ -218,7 +249,7 @@ function parseAny(p: Named, text: string): number | string | boolean {
  * each name that is not in the table gives an error for the page to show.
  */
 export function decode<P extends Params>(params: P, strings: Readonly<Record<string, string>>): { values: Values<P>; errors: ParameterError[] } {
-  const values: Record<string, number | string | boolean> = defaults(params)
+  const given: Record<string, number | string | boolean> = {}
   const errors: ParameterError[] = []
   for (const [name, text] of Object.entries(strings)) {
     const p = Object.hasOwn(params, name) ? params[name] : undefined
@@ -227,13 +258,14 @@ export function decode<P extends Params>(params: P, strings: Readonly<Record<str
       continue
     }
     try {
-      values[name] = parseAny(p, text.trim())
+      given[name] = parseAny(p, text.trim())
     } catch (error) {
       if (!(error instanceof ParameterError)) throw error
       errors.push(new ParameterError(name, `${error.message.slice(name.length + 2)}; using ${encodeValue(p.default)}`))
     }
   }
-  return { values: values as Values<P>, errors }
+  const standing = defaultsUnder(params, given as Partial<Values<P>>)
+  return { values: { ...standing, ...given } as Values<P>, errors }
 }
 
 function numeric(

@@ -10,6 +10,16 @@ export interface Place {
   readonly active: boolean
   /** Set once the slide has drawn its first reading; the section's `data-ready`. */
   ready: boolean
+  /** Whether its parameters were moved, and the way back. */
+  readonly settings: Settings
+}
+
+/** A slide's parameters as its frame knows them. */
+export class Settings {
+  /** Some parameter does not stand at its default. */
+  changed = $state(false)
+  /** Puts all of this slide's parameters back, and no other's. */
+  reset: () => void = () => {}
 }
 
 const KEY = Symbol('place')

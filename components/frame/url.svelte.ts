@@ -1,5 +1,5 @@
 import { decode, encode, type Params, type Values } from '$components/controls/params'
-import { parameterKey } from './slide'
+import { parameterKey, slideNumber } from './slide'
 import { parameterIn, withParameter } from './url'
 
 /** Rests this long before the address bar follows: browsers refuse more than about 100 changes in 30 s. */
@@ -19,12 +19,39 @@ export function readValues<P extends Params>(id: string, params: P): { values: V
   return { values, errors: errors.map((e) => `${e.message}.`) }
 }
 
-/** Writes what differs from its default into the query, without a new entry in the history. */
-export function writeValues<P extends Params>(id: string, params: P, values: Values<P>): void {
+type Listener = (name: string, text: string | undefined) => void
+/** By slide number: who wants to know what another slide set for it. */
+const listeners = new Map<number, Set<Listener>>()
+
+/**
+ * Writes what differs from its default into the query, without a new entry in the history. What moved and is shared is
+ * written for the slides that share it as well, and they are told; `alone`: for this slide only.
+ */
+export function writeValues<P extends Params>(id: string, params: P, values: Values<P>, alone = false): void {
   const texts = encode(params, values)
-  for (const name of Object.keys(params)) pending.set(parameterKey(id, name), texts[name])
+  const search = currentSearch()
+  const told: [number, string][] = []
+  for (const [name, p] of Object.entries(params)) {
+    const key = parameterKey(id, name)
+    if (!alone && p.shared && parameterIn(search, key) !== texts[name]) {
+      for (const other of p.shared) if (other !== slideNumber(id)) {
+        pending.set(`${other}.${name}`, texts[name])
+        told.push([other, name])
+      }
+    }
+    pending.set(key, texts[name])
+  }
   clearTimeout(timer)
   timer = setTimeout(flush, WRITE_AFTER_MS)
+  for (const [other, name] of told) for (const tell of listeners.get(other) ?? []) tell(name, texts[name])
+}
+
+/** Calls back with what other slides set for slide `id` (undefined: its default); returns how to stop. */
+export function onShared(id: string, listener: Listener): () => void {
+  const number = slideNumber(id)
+  const all = listeners.get(number) ?? new Set()
+  listeners.set(number, all.add(listener))
+  return () => void all.delete(listener)
 }
 
 /** The query as it will be once what is pending is written. */

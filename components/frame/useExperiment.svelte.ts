@@ -1,5 +1,5 @@
 import { onDestroy, untrack } from 'svelte'
-import type { Params, Values } from '$components/controls/params'
+import { defaults, parse, settled as settledBy, type Params, type Values } from '$components/controls/params'
 import { EngineError } from '$engine/worker/protocol'
 import { sentence, useEngine } from './engine.svelte'
 import type { Experiment, Reading } from './experiment'
@@ -8,7 +8,7 @@ import { tab, usePlace } from './place.svelte'
 import { useRecorded } from './recorded.svelte'
 import { sameValues } from './recording'
 import { Session, type SessionState } from './session'
-import { readValues, writeValues } from './url.svelte'
+import { onShared, readValues, writeValues } from './url.svelte'
 
 /** A replacement engine is tried this often for one run; a device that is lost again and again stays lost. */
 const RECOVERIES = 1
@@ -110,13 +110,33 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     return recorded?.on && side() === 'here' ? { values: all, lens: 'here', recorded: true } : { values: all, lens: side() }
   }
 
-  let written = JSON.stringify($state.snapshot(values))
+  let before = $state.snapshot(values) as Values<P>
   let settled = JSON.stringify(wanted())
+  /** The next change is this slide's own and not for those that share it. */
+  let alone = false
+  // What a choice sets has moved before anything runs for the rest.
+  $effect.pre(() => {
+    const moved = $state.snapshot(values) as Values<P>
+    const all = settledBy(experiment.params, before, moved)
+    if (JSON.stringify(all) === JSON.stringify(before)) return
+    before = all
+    if (JSON.stringify(all) !== JSON.stringify(moved)) untrack(() => Object.assign(values, all))
+    writeValues(place.slide.id, experiment.params, all, alone)
+    alone = false
+  })
+  /** A move that those who share the parameters do not follow. */
+  const moveAlone = (moved: Partial<Values<P>>) => {
+    if (Object.entries(moved).every(([name, value]) => values[name] === value)) return
+    alone = true
+    Object.assign(values, moved)
+  }
+  onDestroy(onShared(place.slide.id, (name, text) => {
+    const p = experiment.params[name]
+    if (p) moveAlone({ [name]: text === undefined ? p.default : parse(p, text) } as Partial<Values<P>>)
+  }))
+  place.settings.reset = () => moveAlone(defaults(experiment.params))
   $effect(() => {
-    const all = $state.snapshot(values) as Values<P>
-    if (JSON.stringify(all) === written) return
-    written = JSON.stringify(all)
-    writeValues(place.slide.id, experiment.params, all)
+    place.settings.changed = Object.entries(experiment.params).some(([name, p]) => values[name] !== p.default)
   })
   $effect(() => {
     const now = wanted()

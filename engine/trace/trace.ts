@@ -126,4 +126,6 @@ export interface Trace {
   blockSize?: number
   /** Bytes of the model's weights as they are stored here, and of the keys and values of one position. */
   held?: { weightBytes: number; kvBytesPerToken: number; parameters: number }
+  /** What turning text into tokens takes and tokens into text, ms a token, where it was asked for. */
+  text?: { encodeMs: Milliseconds; decodeMs: Milliseconds }
 }

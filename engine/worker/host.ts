@@ -46,6 +46,10 @@ const KV_BLOCKS = 4096
 /** Tokens in a step that every runner has room for without being asked. */
 const STEP_TOKENS = 512
 
+/** The tokenizer is timed for so long, or so many times over. */
+const TEXT_MS = 20
+const TEXT_ROUNDS = 64
+
 /** The pool of a model whose keys and values are larger than the shipped ones' ends here, bytes. */
 const KV_BYTES = 512 * 2 ** 20
 
@@ -253,6 +257,7 @@ export class EngineHost {
         kvBlocksTotal: runner.limits.blocks,
         blockSize: BLOCK_SIZE,
         held: machineHeld({ config: runner.config, widths: runner.widths ?? { weight: 4, kv: 4 } }),
+        text: workload.timeText && loaded && requests[0] ? this.timeText(loaded, requests[0].prompt) : undefined,
       })
       let pending: TraceUpdate = { requests: requests.map((r) => r.record), events: [], steps: [] }
       let flushed = performance.now()
@@ -461,6 +466,21 @@ export class EngineHost {
     }
     const stream = tokenizer.stream()
     return { ids: Int32Array.from(ids), texts: ids.map((id) => stream.push(id)), ms }
+  }
+
+  /** Text to tokens and back, ms a token: over and over until the clock can tell. */
+  private timeText({ tokenizer }: LoadedModel, prompt: Int32Array): { encodeMs: number; decodeMs: number } {
+    const ids = Array.from(prompt)
+    const text = tokenizer.decode(ids)
+    const perToken = (work: () => void) => {
+      work()
+      const start = this.clock.now()
+      let rounds = 0
+      do work()
+      while (++rounds < TEXT_ROUNDS && this.clock.now() - start < TEXT_MS)
+      return (this.clock.now() - start) / rounds / ids.length
+    }
+    return { encodeMs: perToken(() => tokenizer.encode(text)), decodeMs: perToken(() => tokenizer.decode(ids)) }
   }
 
   private lengthOf(prompt: string | number): number {

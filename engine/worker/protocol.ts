@@ -61,6 +61,8 @@ export interface Workload {
   expertsPerToken?: number
   /** Steps also say which experts each token went to. */
   wantExperts?: boolean
+  /** The tokenizer is timed as well, both ways, over a stretch that the clock can tell (trained models; some 50 ms). */
+  timeText?: boolean
   /** Tokens are guessed ahead and verified many at a time; absent: plain decoding. */
   speculate?: SpeculateOptions & {
     /** Model that drafts (default: 'tales-0.3m'; 'self' takes the target itself); lookup needs none. */

@@ -41,6 +41,7 @@ describe('live slides', () => {
     ['00_cover', ['ttft', 'decode_rate']],
     ['01_what_makes_slow', ['ttft', 'decode_rate', 'e2e', 'largest_share']],
     ['02_latency_metrics', ['p50_ttft', 'decode_rate', 'goodput', 'mean_ttft']],
+    ['03_latency_budget', ['decode_rate', 'part_tokenize']],
     [COMPONENTS, ['ttft', 'decode_rate', 'tpot', 'prefill_ms', 'exchange_rate']],
     ['06_model_size', ['tpot', 'decode_rate', 'step_bytes', 'mbu']],
     ['07_output_dominates', ['ttft', 'decode_rate', 'e2e', 'decode_share']],
@@ -277,7 +278,7 @@ describe('bad luck', () => {
     expect(await notice.innerText()).toMatch(/tales-.*\.(json|safetensors)/)
     expect(await numbers(page, '02_latency_metrics')).toEqual([])
     await page.keyboard.press('PageDown')
-    await slideReady(page, '03_latency_budget')
+    await page.waitForFunction(() => document.querySelector('.slides > section.present')?.id === '03_latency_budget')
 
     await page.keyboard.press('PageUp')
     await notice.waitFor({ timeout: 90_000 })

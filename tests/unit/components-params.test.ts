@@ -2,6 +2,8 @@ import { expect, test } from 'vitest'
 import fc from 'fast-check'
 import {
   choice,
+  defaultsUnder,
+  settled,
   decode,
   define,
   defaults,
@@ -118,4 +120,28 @@ test.each([
   [() => define({ a: log({ from: 0, to: 64, default: 64, label: '' }) }), /a: a log scale must start above 0/],
 ])('a wrong table is refused (%#)', (declare, message) => {
   expect(declare).toThrow(message)
+})
+
+test('a choice that sets others: their defaults follow it, in the address too, and moving one of them by hand stays', () => {
+  const table = define({
+    kind: choice({ options: ['small', 'large'], default: 'small', label: 'Kind' }),
+    size: integer({ from: 1, to: 100, default: 5, label: 'Size' }),
+    other: integer({ from: 1, to: 100, default: 7, label: 'Other' }),
+  })
+  const setting = define({ ...table, kind: { ...table.kind, sets: { large: { size: 50 } } } })
+  expect(defaultsUnder(setting, { kind: 'large' })).toMatchObject({ size: 50, other: 7 })
+  expect(decode(setting, { kind: 'large' }).values).toEqual({ kind: 'large', size: 50, other: 7 })
+  expect(encode(setting, { kind: 'large', size: 50, other: 7 })).toEqual({ kind: 'large' })
+  expect(encode(setting, { kind: 'large', size: 5, other: 7 })).toEqual({ kind: 'large', size: '5' })
+  const small = { kind: 'small' as const, size: 9, other: 8 }
+  expect(settled(setting, small, { ...small, kind: 'large' })).toEqual({ kind: 'large', size: 50, other: 8 })
+  expect(settled(setting, { kind: 'large', size: 50, other: 8 }, { ...small, size: 50 })).toEqual({ kind: 'small', size: 5, other: 8 })
+  expect(settled(setting, small, { ...small, size: 10 })).toEqual({ ...small, size: 10 })
+  fc.assert(
+    fc.property(fc.constantFrom('small' as const, 'large' as const), fc.integer({ min: 1, max: 100 }), fc.integer({ min: 1, max: 100 }), (kind, size, other) => {
+      expect(decode(setting, encode(setting, { kind, size, other }))).toEqual({ values: { kind, size, other }, errors: [] })
+    }),
+  )
+  expect(() => define({ ...table, kind: { ...table.kind, sets: { large: { nothing: 1 } } } })).toThrow(ParameterError)
+  expect(() => define({ ...table, kind: { ...table.kind, sets: { large: { size: 500 } } } })).toThrow(/cannot take/)
 })
