@@ -9,6 +9,7 @@ import prompts from '$assets/models/prompts.json'
 import { catalogueMachine } from '$engine/worker/lens'
 import { EngineError, type Engine, type Machine, type ScenarioJson, type Simulated } from '$engine/worker/protocol'
 import { verificationOf } from './17_proxy_models/findings'
+import { MMLU, MMLU_PROVENANCE } from './mmlu'
 
 /**
  * What each of eight levers does for one server and its traffic: the same requests, served once as things are and once with
@@ -99,8 +100,6 @@ const LADDER = { base: 'tales-5m', smaller: 'tales-1m-distilled', moe: 'tales-mo
 const DRAFTS = 4
 /** Leviathan et al. 2023, table 2: T5-XXL drafted by T5-small, greedy, summarising and translating: .65 and .75. */
 const ACCEPTANCE = 0.7
-/** Instruction-tuned, five examples (Meta's model cards of Llama 3.1 and 3.2). */
-const MMLU: Record<string, number> = { 'llama-3.2-1b': 49.3, 'llama-3.2-3b': 63.4, 'llama-3.1-8b': 69.4, 'llama-3.1-70b': 83.6, 'llama-3.1-405b': 87.3 }
 
 /** What is changed, before anything is served. */
 interface Change {
@@ -233,7 +232,7 @@ const CHANGES: Record<Lever, Pull> = {
         says: `${next.label} for ${own.label}`, machine: variant(machine, { model: next.name }), higherIsBetter: true,
         quality: from === undefined || to === undefined ? null : {
           metric: 'quality_change', value: 100 * (to / from - 1), unit: '%', formula: String.raw`\frac{\text{MMLU after}}{\text{MMLU before}} - 1`, note: `MMLU ${from} before, ${to} after`,
-          provenance: { how: 'published', source: 'Meta, model cards of Llama 3.1 and 3.2', conditions: 'MMLU, instruction-tuned, five examples' },
+          provenance: MMLU_PROVENANCE,
         },
       }
     }

@@ -3,7 +3,7 @@ import type { Provenance } from './provenance'
 /** One unit per quantity, everywhere. */
 export type Unit =
   | 'ms' | 'ms/token' | 'tok/s' | 'req/s' | 's'
-  | '%' | '×' | 'tok' | 'seq' | 'req' | 'bytes' | 'bits/byte' | 'nats/token' | 'GB/s' | 'GFLOP/s' | 'FLOP/byte' | 'ms/1k chars' | '$' | ''
+  | '%' | '×' | 'tok' | 'M tok' | 'seq' | 'req' | 'bytes' | 'bits/byte' | 'nats/token' | 'GB/s' | 'GFLOP/s' | 'FLOP/byte' | 'ms/1k chars' | '$' | ''
 
 /** Stable names of numbers on screen (`data-metric`); add, never rename. */
 export type MetricName =

@@ -8,6 +8,8 @@ import type { CascadeCase } from './protocol'
 /** Tokens that are given, and that are to follow. */
 export const PROMPT_TOKENS = 64
 export const ANSWER_TOKENS = 32
+/** Tokens at the end of a prompt that a router looks at: as many as the cascade does of an answer. */
+const JUDGED = 16
 /** Never and always: what every threshold chooses from. */
 const NEVER = 0
 const ALWAYS = 2
@@ -25,8 +27,8 @@ export async function* cascadeCases({ tokenizer }: LoadedModel, text: string, pa
     signal?.throwIfAborted()
     const prompt = Int32Array.from(ids.slice(at - PROMPT_TOKENS, at))
     const next = ids.slice(at, at + ANSWER_TOKENS)
-    const router = await readPrompt(pair.small, prompt, clock)
     const alone = await cascade(prompt, pair, { ...options, threshold: NEVER })
+    const router = await readPrompt(pair.small, prompt, clock)
     const escalated = await cascade(prompt, pair, { ...options, threshold: ALWAYS })
     if (!warm) {
       warm = true
@@ -47,14 +49,14 @@ export async function* cascadeCases({ tokenizer }: LoadedModel, text: string, pa
   }
 }
 
-/** How sure a model is of each next token while it reads a prompt, on average, and how long that takes. */
+/** How sure a model is of what follows while it reads the end of a prompt, on average, and how long it takes to know that. */
 async function readPrompt(runner: Runner, prompt: Int32Array, clock: Clock): Promise<{ confidence: number; ms: number }> {
   const vocab = runner.config.vocabSize
   const began = clock.now()
-  const logits = await logitsOf(runner, prompt)
+  const logits = await logitsOf(runner, prompt, prompt.length - JUDGED)
   let sum = 0
-  for (let t = 0; t < prompt.length; t++) sum += certainty(logits.subarray(t * vocab, (t + 1) * vocab))
-  return { confidence: sum / prompt.length, ms: clock.now() - began }
+  for (let t = 0; t < JUDGED; t++) sum += certainty(logits.subarray(t * vocab, (t + 1) * vocab))
+  return { confidence: sum / JUDGED, ms: clock.now() - began }
 }
 
 /** Bits that a model needs for the tokens after a prompt. */
@@ -64,15 +66,17 @@ async function bitsFor(runner: Runner, prompt: Int32Array, next: readonly number
   return bitsOf(logits.subarray((prompt.length - 1) * vocab, (prompt.length - 1 + next.length) * vocab), next, vocab)
 }
 
-/** (T, vocab): what is expected after each token of a text. */
-async function logitsOf(runner: Runner, tokens: Int32Array): Promise<Float32Array> {
+/** (T − from, vocab): what is expected after each token of a text from some position on. */
+async function logitsOf(runner: Runner, tokens: Int32Array, from = 0): Promise<Float32Array> {
   const vocab = runner.config.vocabSize
-  const logits = new Float32Array(tokens.length * vocab)
+  const logits = new Float32Array((tokens.length - from) * vocab)
   const blockTable = Int32Array.from({ length: Math.ceil(tokens.length / BLOCK_SIZE) }, (_, i) => i)
-  for (let at = 0; at < tokens.length; at += runner.limits.tokens) {
-    const chunk = tokens.slice(at, at + runner.limits.tokens)
-    const result = await runner.run({ chunks: [{ request: 0, tokens: chunk, start: at, blockTable, sample: false }], wantLogits: true, allRows: true })
-    logits.set(result.logits!, at * vocab)
+  for (let at = 0; at < tokens.length; ) {
+    const wanted = at >= from
+    const end = Math.min(at + runner.limits.tokens, wanted ? tokens.length : from)
+    const result = await runner.run({ chunks: [{ request: 0, tokens: tokens.slice(at, end), start: at, blockTable, sample: false }], wantLogits: wanted, allRows: wanted })
+    if (wanted) logits.set(result.logits!, (at - from) * vocab)
+    at = end
   }
   runner.release?.(0)
   return logits

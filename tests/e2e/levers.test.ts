@@ -50,3 +50,29 @@ describe('09: a cached prefix skips the on-ramp', () => {
     expect(deck.trouble).toEqual({ errors: [], strangers: [] })
   })
 })
+
+describe('15: a smaller model that passes', () => {
+  const id = '15_smaller_models'
+
+  test('the threshold moves what is passed on, within what was answered already', async ({ deck }) => {
+    const page = await deck.open(`#/${id}`)
+    await done(page, id)
+    const section = page.locator(`section[id="${id}"]`)
+    const slider = section.locator('input[name=threshold]')
+    const shares: number[] = []
+    for (const threshold of ['0', '0.5', '0.55', '1']) {
+      await slider.fill(threshold)
+      shares.push(await value(page, id, 'escalation_rate'))
+      expect(await section.locator('[data-run]').getAttribute('data-run')).toBe('done')
+    }
+    expect(shares[0]).toBe(0)
+    expect(shares[3]).toBe(100)
+    expect(shares[2]).toBeGreaterThan(shares[1]!)
+    expect(shares[1]).toBeGreaterThan(0)
+    // Nothing kept: the small model's first words stand there struck out, and the large one's after them.
+    expect(await section.locator('[data-escalated="true"] [data-pill="rejected"]').count()).toBeGreaterThan(1)
+    await section.getByText('Paid twice').waitFor()
+    expect(await value(page, id, 'answer_ms')).toBeGreaterThan(await value(page, id, 'large_alone_ms'))
+    expect(deck.trouble).toEqual({ errors: [], strangers: [] })
+  })
+})

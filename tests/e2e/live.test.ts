@@ -47,6 +47,7 @@ describe('live slides', () => {
     ['07_output_dominates', ['ttft', 'decode_rate', 'e2e', 'decode_share']],
     ['08_context_length_kv_growth', ['tpot', 'decode_rate', 'kv_bytes', 'kv_share', 'crossover']],
     ['13_long_requests_cost', ['max_ttft', 'ttft_long', 'max_itl']],
+    ['15_smaller_models', ['tpot', 'ttft', 'bits_per_byte', 'tpot_speedup', 'escalation_rate', 'answer_ms', 'router_ms']],
     ['16_moe_sparsity', ['decode_rate', 'experts_read', 'speedup', 'bytes_saved', 'flops_saved', 'step_bytes', 'weight_bytes']],
     ['18_quantization', ['tpot', 'weight_bytes', 'speedup', 'smaller']],
     ['21_new_hardware', ['ttft', 'decode_rate', 'tpot']],
