@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { carAt, anchorOf } from '$components/expressway/pick'
-import { cameraAt, project, projection } from '$components/expressway/project'
+import { between, cameraAt, project, projection, type CameraStop } from '$components/expressway/project'
 import { drawingFor, imitated } from '$components/expressway/drawing'
 import { scene, type Car } from '$components/expressway/scene'
+import { siteOf } from '$components/expressway/site'
 import { stopOf } from '$components/expressway/stops'
-import { ownPixels } from '$components/expressway/travel'
+import { lookedFrom, lookFrom, ownPixels } from '$components/expressway/travel'
 import type { Event, Trace } from '$engine/trace/trace'
 import { sampleTrace } from './expressway/sample'
 
@@ -134,6 +135,25 @@ describe('picking', () => {
   test('a pointer on a scaled stage is found in the stage’s own pixels', () => {
     const element = { getBoundingClientRect: () => ({ left: 100, top: 50, width: 570, height: 280 }) as DOMRect, clientWidth: 1140, clientHeight: 560 }
     expect(ownPixels({ clientX: 100 + 57, clientY: 50 + 28 }, element)).toEqual([114, 56])
+  })
+})
+
+describe('travel between slides', () => {
+  const [from, to] = [stopOf('two-stage', siteOf({})), stopOf('toll', siteOf({}))] as [CameraStop, CameraStop]
+  test('begins and ends at the stops, and its zoom grows by equal ratios in equal times', () => {
+    const size = { width: 1092, height: 560 }
+    expect(cameraAt(between(from, to, 0), size)).toEqual(cameraAt(from, size))
+    expect(cameraAt(between(from, to, 1), size).zoom).toBeCloseTo(cameraAt(to, size).zoom, 9)
+    const zoom = (t: number) => between(from, to, t).span[0]
+    expect(zoom(0.5) / zoom(0)).toBeCloseTo(zoom(1) / zoom(0.5), 9)
+    expect(zoom(1)).not.toBeCloseTo(zoom(0), 1)
+  })
+  test('sets out from where the talk looked last, but not after a break', () => {
+    lookFrom(from, 1000)
+    expect(lookedFrom(61_000)).toEqual({ target: from.target, yaw: from.yaw, pitch: from.pitch, span: from.span })
+    expect(lookedFrom(1000 + 31 * 60_000)).toBeUndefined()
+    lookFrom(to, 2000)
+    expect(lookedFrom(2001)?.target).toEqual(to.target)
   })
 })
 
