@@ -3,11 +3,6 @@ const CONTROL_KEYS: readonly string[] = [' ', 'Enter', 'ArrowLeft', 'ArrowRight'
 
 const CONTROLS = 'button, a[href], input, select, textarea, summary, [contenteditable], [role=slider], [role=listbox], [role=dialog]'
 
-/** PageUp and PageDown are what a clicker sends: they turn the page wherever the focus is. */
-export function turnsPage(key: string): 'next' | 'prev' | undefined {
-  return key === 'PageDown' ? 'next' : key === 'PageUp' ? 'prev' : undefined
-}
-
 /**
  * Whether the deck may act on this key: not while a control has the focus that uses it itself. Looks
  * through shadow roots, where `document.activeElement` only shows the host.

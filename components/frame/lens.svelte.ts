@@ -7,6 +7,7 @@ import { withParameter } from './url'
 
 type Elsewhere = Exclude<Lens, { kind: 'here' }>
 
+
 /**
  * The lens that all slides are looked at through: this device, or the one other machine of the page (what
  * the address asks for, or a datacentre's). The other machine's engine is made when first looked through.
@@ -17,6 +18,8 @@ export class LensHost {
   /** What the other machine says of itself, once it was asked. */
   info = $state.raw<EngineInfo>()
   readonly elsewhere: Elsewhere
+  /** Told of each choice. */
+  onchoose: ((side: LensSide) => void) | undefined
   private opened: Promise<OpenEngine> | undefined
   private engine: Engine | undefined
 
@@ -53,6 +56,7 @@ export class LensHost {
     this.current = side === 'here' ? HERE : this.elsewhere
     const search = withParameter(location.search, 'lens', side === 'here' ? undefined : lensText(this.elsewhere))
     if (search !== location.search) history.replaceState(history.state, '', location.pathname + search + location.hash)
+    this.onchoose?.(side)
   }
 
   close(): void {

@@ -17,3 +17,9 @@ export function providePage(page: Page): Page {
 export function usePage(): Page {
   return getContext<Page>(KEY)
 }
+
+/** The slide that the address names; undefined where it names none of them. */
+export function slideInHash(deck: readonly SlideEntry[], hash: string): string | undefined {
+  const id = hash.replace(/^#\/?/, '').split('/')[0]!
+  return deck.find((s) => s.id === id)?.id
+}

@@ -4,10 +4,12 @@ import type { SlideEntry } from './slide'
 /** Where a slide stands: which one it is, how it is laid out, and whether anyone looks at it now. */
 export interface Place {
   readonly slide: SlideEntry
-  /** The 1600 × 900 stage, or a column of the page's own width. */
-  readonly layout: 'stage' | 'page'
+  /** The 1600 × 900 stage, a column of the page's own width, or a sheet of paper. */
+  readonly layout: 'stage' | 'page' | 'sheet'
   /** On screen, in a visible tab: only then may it run anything. */
   readonly active: boolean
+  /** Values that are set for good: one of several settings side by side on paper. */
+  readonly fixed?: Readonly<Record<string, number | string | boolean>>
   /** Set once the slide has drawn its first reading; the section's `data-ready`. */
   ready: boolean
   /** Whether its parameters were moved, and the way back. */

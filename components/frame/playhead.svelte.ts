@@ -1,5 +1,7 @@
-import { untrack } from 'svelte'
+import { onDestroy, untrack } from 'svelte'
+import { useTalk, type Travel } from '$components/present/talk.svelte'
 import type { Trace } from '$engine/trace/trace'
+import { usePlace, type Place } from './place.svelte'
 import { advance, SLOWDOWNS, slowdownFor, WATCHABLE_MS } from './pace'
 
 /** While a run goes on its length is not known yet: it is shown at this slow motion until it ends. */
@@ -48,11 +50,14 @@ export class Playhead {
   end = $state(0)
   playing = $state(false)
   slowdown = $state<number>(1)
+  /** Counts what the reader did to it. */
+  touched = $state(0)
 
   private frame: number | undefined
   private last = 0
   private complete = false
-  private run = -1
+  /** The run it is at; what another window says of another run is none of its business. */
+  run = -1
   private trace: Trace | undefined
   private shown = false
   /** The reader chose the factor: it stays. */
@@ -80,7 +85,7 @@ export class Playhead {
     if (news && complete && trace && this.playing && !this.chosen) {
       this.slowdown = slowdownFor(this.pace.length?.(trace) ?? this.end - this.at, this.pace.watchableMs ?? WATCHABLE_MS)
     }
-    if (news && trace && this.still()) this.seek(this.end)
+    if (news && trace && this.still()) this.put(this.end)
     this.tick()
   }
 
@@ -90,14 +95,25 @@ export class Playhead {
     this.tick()
   }
 
+  /** Stands as it does in another window. */
+  adopt({ at, playing, slowdown, run }: Travel): void {
+    if (run !== this.run) return
+    this.setFactor(slowdown)
+    this.playing = playing
+    this.at = Math.min(at, this.end)
+    this.tick()
+  }
+
   play(): void {
     if (this.at >= this.end) this.at = 0
     this.playing = true
+    this.touched++
     this.tick()
   }
 
   pause(): void {
     this.playing = false
+    this.touched++
     this.tick()
   }
 
@@ -107,6 +123,11 @@ export class Playhead {
   }
 
   seek(at: number): void {
+    this.put(at)
+    this.touched++
+  }
+
+  private put(at: number): void {
     this.playing = false
     this.at = Math.min(Math.max(at, 0), this.end)
     this.tick()
@@ -125,6 +146,11 @@ export class Playhead {
 
   /** The factor on the ladder that is nearest. */
   setSlowdown(slowdown: number): void {
+    this.setFactor(slowdown)
+    this.touched++
+  }
+
+  private setFactor(slowdown: number): void {
     this.slowdown = SLOWDOWNS.reduce((best, f) => (Math.abs(f - slowdown) < Math.abs(best - slowdown) ? f : best), SLOWDOWNS[0] as number)
     this.chosen = true
   }
@@ -152,9 +178,14 @@ export class Playhead {
 /** A playhead over whatever Trace the slide shows; shown while the slide is. */
 export function usePlayhead(of: () => { trace?: Trace; complete: boolean; run: number }, active: () => boolean, pace?: Pace): Playhead {
   const playhead = new Playhead(pace)
+  const resume = travelTogether(playhead)
   $effect(() => {
     const { trace, complete, run } = of()
-    untrack(() => playhead.follow(trace, complete, run))
+    untrack(() => {
+      const before = playhead.run
+      playhead.follow(trace, complete, run)
+      if (playhead.run !== before) resume()
+    })
   })
   $effect(() => {
     const shown = active()
@@ -162,4 +193,23 @@ export function usePlayhead(of: () => { trace?: Trace; complete: boolean; run: n
     return () => playhead.show(false)
   })
   return playhead
+}
+
+/** In a talk of several windows a replay that somebody moves, moves in all of them. Gives what to do when a run begins that was moved elsewhere. */
+function travelTogether(playhead: Playhead): () => void {
+  const talk = useTalk()
+  const place = usePlace() as Place | undefined
+  if (!talk || !place) return () => {}
+  const key = `${place.slide.id}:0`
+  let seen = 0
+  $effect(() => {
+    if (playhead.touched === seen) return
+    seen = playhead.touched
+    untrack(() => talk.travelled(key, { at: playhead.at, playing: playhead.playing, slowdown: playhead.slowdown, run: playhead.run }))
+  })
+  onDestroy(talk.onTravel(key, (travel) => playhead.adopt(travel)))
+  return () => {
+    const travel = talk.travel(key)
+    if (travel) playhead.adopt(travel)
+  }
 }

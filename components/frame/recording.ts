@@ -36,6 +36,11 @@ export async function readRecording(bytes: Uint8Array<ArrayBuffer>): Promise<Rec
   return recording as Recording
 }
 
+/** A reading as a recording has it: known to be recorded, in rounded numbers. */
+export function asRecorded<T>(reading: T): T {
+  return kept(reading, new Map(), new Set()) as T
+}
+
 /** The same settings, whatever order they stand in. */
 export function sameValues(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
   const names = Object.keys(a)

@@ -12,7 +12,7 @@ const pending = new Map<string, string | undefined>()
 export function readValues<P extends Params>(id: string, params: P): { values: Values<P>; errors: string[] } {
   const strings: Record<string, string> = {}
   for (const name of Object.keys(params)) {
-    const text = parameterIn(currentSearch(), parameterKey(id, name))
+    const text = parameterIn(pageSearch(), parameterKey(id, name))
     if (text !== undefined) strings[name] = text
   }
   const { values, errors } = decode(params, strings)
@@ -29,7 +29,7 @@ const listeners = new Map<number, Set<Listener>>()
  */
 export function writeValues<P extends Params>(id: string, params: P, values: Values<P>, alone = false): void {
   const texts = encode(params, values)
-  const search = currentSearch()
+  const search = pageSearch()
   const told: [number, string][] = []
   for (const [name, p] of Object.entries(params)) {
     const key = parameterKey(id, name)
@@ -55,14 +55,14 @@ export function onShared(id: string, listener: Listener): () => void {
 }
 
 /** The query as it will be once what is pending is written. */
-function currentSearch(): string {
+export function pageSearch(): string {
   let search = location.search
   for (const [key, text] of pending) search = withParameter(search, key, text)
   return search
 }
 
 function flush(): void {
-  const search = currentSearch()
+  const search = pageSearch()
   pending.clear()
   if (search !== location.search) history.replaceState(history.state, '', location.pathname + search + location.hash)
 }

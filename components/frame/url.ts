@@ -9,15 +9,21 @@ export interface PageOptions {
   lens: Lens
   /** The theme for every slide; undefined: each has its own. */
   theme?: 'light' | 'dark'
-  /** True in the two copies of the deck that the speaker's window holds: they boot without an engine. */
-  speakerCopy: boolean
+  /** The talk that this window is the speaker's of: it boots without an engine and shows what the stage tells. */
+  speaker?: string
+  /** A talk is given from the start. */
+  talk: boolean
+  /** Recordings from the start, nothing measured. */
+  frozen: boolean
+  /** A page to read, whatever the window's width. */
+  read: boolean
   /** What was asked for and could not be read, in sentences. */
   problems: string[]
 }
 
 const RUNNERS: readonly string[] = ['webgpu', 'wasm', 'reference', 'recorded', 'auto']
 
-/** Reads ?runner=, ?slow=, ?lens= and ?theme=. Bad values are reported in `problems` and replaced by the default. */
+/** Reads ?runner=, ?slow=, ?lens=, ?theme=, ?talk, ?frozen, ?read and ?speaker=. Bad values are reported in `problems` and replaced by the default. */
 export function readOptions(search: string): PageOptions {
   const query = new URLSearchParams(search)
   const problems: string[] = []
@@ -47,7 +53,10 @@ export function readOptions(search: string): PageOptions {
     slow,
     lens,
     theme: theme === 'light' || theme === 'dark' ? theme : undefined,
-    speakerCopy: query.has('receiver'),
+    speaker: /^[a-z0-9]{1,36}$/.test(query.get('speaker') ?? '') ? query.get('speaker')! : undefined,
+    talk: query.has('talk'),
+    frozen: query.has('frozen'),
+    read: query.has('read'),
     problems,
   }
 }
@@ -58,7 +67,7 @@ export function readOptions(search: string): PageOptions {
  */
 export function withParameter(search: string, key: string, text: string | undefined): string {
   const parts = search.replace(/^\?/, '').split('&').filter((p) => p !== '' && decodeKey(p) !== key)
-  if (text !== undefined) parts.push(`${encodeURIComponent(key)}=${encodeURIComponent(text)}`)
+  if (text !== undefined) parts.push(text === '' ? encodeURIComponent(key) : `${encodeURIComponent(key)}=${encodeURIComponent(text)}`)
   return parts.length ? `?${parts.join('&')}` : ''
 }
 

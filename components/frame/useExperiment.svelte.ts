@@ -1,5 +1,8 @@
 import { onDestroy, untrack } from 'svelte'
-import { defaults, parse, settled as settledBy, type Params, type Values } from '$components/controls/params'
+import { defaults, encodeValue, parse, settled as settledBy, type Params, type Values } from '$components/controls/params'
+import type { Told } from '$components/present/messages'
+import { keep, pinned } from '$components/present/pins'
+import { useTalk } from '$components/present/talk.svelte'
 import { EngineError } from '$engine/worker/protocol'
 import { sentence, useEngine } from './engine.svelte'
 import type { Experiment, Reading } from './experiment'
@@ -47,9 +50,19 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   const host = useEngine()
   const lens = useLens()
   const recorded = useRecorded()
-  const read = readValues(place.slide.id, experiment.params)
+  const talk = useTalk()
+  const id = place.slide.id
+  const read = readValues(id, experiment.params)
+  for (const [name, p] of Object.entries(experiment.params)) {
+    const text = talk?.textOf(id, name)
+    try {
+      if (text !== undefined) Object.assign(read.values, { [name]: parse(p, text) })
+    } catch {
+      // Not a value of it: as in the address.
+    }
+  }
 
-  let values = $state(read.values)
+  let values = $state(place.fixed ? { ...read.values, ...(place.fixed as Partial<Values<P>>) } : read.values)
   let state = $state.raw<SessionState<R>>({ phase: 'idle' })
   let runs = $state(0)
   let otherFor = $state('')
@@ -58,24 +71,33 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   let shown = $state.raw<{ key: string; reading: R }>()
   let standsIn = $state(false)
 
-  async function* recordedReadings(recordings: NonNullable<typeof recorded>, wanted: Values<P>, signal: AbortSignal): AsyncGenerator<R> {
-    const recording = await recordings.of(place.slide.id)
+  async function* recordedReadings(recordings: NonNullable<typeof recorded>, want: Wanted<Values<P>>, signal: AbortSignal): AsyncGenerator<R> {
+    const kept = talk && (await pinned<R>(pinName(want)))
     signal.throwIfAborted()
-    standsIn = !recording || !sameValues(recording.values, wanted)
+    standsIn = false
+    if (kept) {
+      shown = { key: JSON.stringify(want.values), reading: kept }
+      yield kept
+      return
+    }
+    const recording = await recordings.of(id)
+    signal.throwIfAborted()
+    standsIn = !recording || !sameValues(recording.values, want.values)
     if (recording && !standsIn) {
-      shown = { key: JSON.stringify(wanted), reading: recording.reading as R }
+      shown = { key: JSON.stringify(want.values), reading: recording.reading as R }
       yield shown.reading
     } else if (lenses === 'here') {
       throw new EngineError(recording ? 'This slide was recorded at its own settings only. Other settings take an engine.' : 'Nothing was recorded of this slide. It takes an engine.', 'no-runner')
     } else {
       const { engine, info } = await recordings.machine()
-      yield* experiment.run(wanted, { engine, profile: info, signal, seed, lens: 'elsewhere' })
+      yield* experiment.run(want.values, { engine, profile: info, signal, seed, lens: 'elsewhere' })
     }
   }
 
-  async function* attempts({ values: wanted, lens: side, recorded: show }: Wanted<Values<P>>, signal: AbortSignal): AsyncGenerator<R> {
-    if (show && recorded) {
-      yield* recordedReadings(recorded, wanted, signal)
+  async function* attempts(want: Wanted<Values<P>>, signal: AbortSignal): AsyncGenerator<R> {
+    const { values: wanted, lens: side } = want
+    if (want.recorded && recorded) {
+      yield* recordedReadings(recorded, want, signal)
       return
     }
     for (let recoveries = 0; ; recoveries++) {
@@ -93,6 +115,8 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   const session = new Session<Wanted<Values<P>>, R>(attempts, (next) => {
     if (next.phase === 'running' && !next.reading) runs++
     state = next
+    talk?.tell(toldOf('main', next, runs, ''))
+    if (talk?.on && next.phase === 'done' && next.reading && side() === 'here' && !recorded?.on) void keep(pinName(wanted()), next.reading)
     // The other lens has its turn when this one is done; what it found is no longer so once this one moves.
     if (!other || recorded?.on || next.phase === 'settling') otherSession.stop()
     else if (next.phase === 'done') {
@@ -101,13 +125,49 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
       otherSession.start(across)
     }
   })
-  const otherSession = new Session<Wanted<Values<P>>, R>(attempts, (next) => (second = next))
+  const otherSession = new Session<Wanted<Values<P>>, R>(attempts, (next) => {
+    second = next
+    talk?.tell(toldOf('other', next, 0, otherFor))
+  })
   const side = (): LensSide => (lenses === 'here' ? 'here' : lens.side)
   /** What the run depends on. */
   const wanted = (): Wanted<Values<P>> => {
     const all = $state.snapshot(values) as Values<P>
     for (const name of experiment.redrawn ?? []) Object.assign(all, { [name]: experiment.params[name]!.default })
     return recorded?.on && side() === 'here' ? { values: all, lens: 'here', recorded: true } : { values: all, lens: side() }
+  }
+  const pinName = (want: Wanted<Values<P>>) => `${id} ${want.lens} ${JSON.stringify(want.values)}`
+  const toldOf = (part: Told['part'], of: SessionState<R>, runs: number, values: string): Told => ({
+    slide: id, part, runs, values, phase: of.phase,
+    ...('reading' in of && of.reading ? { reading: of.reading } : {}),
+    ...(of.phase === 'failed' ? { problem: words(of.error) } : {}),
+  })
+
+  // Another window's run, where this one has no engine.
+  if (talk?.role === 'speaker') {
+    const stateOf = (told: Told): SessionState<R> => {
+      if (told.phase === 'failed') return { phase: 'failed', error: new EngineError(told.problem ?? 'The stage says no more.', 'internal') }
+      return { phase: told.phase, reading: told.reading as R | undefined } as SessionState<R>
+    }
+    $effect(() => {
+      const told = talk.told.get(`${id} main`)
+      if (told) [state, runs] = [stateOf(told), told.runs]
+    })
+    $effect(() => {
+      const told = talk.told.get(`${id} other`)
+      if (told) [second, otherFor] = [stateOf(told), told.values]
+    })
+  }
+  if (talk) {
+    onDestroy(talk.join({
+      id,
+      params: experiment.params,
+      get values() { return values as Record<string, number | string | boolean> },
+      told: () => [toldOf('main', state, runs, ''), ...(other ? [toldOf('other', second, 0, otherFor)] : [])],
+      get settled() { return state.phase === 'failed' || (state.phase === 'done' && (!other || second.phase === 'done' || second.phase === 'failed')) },
+      get failed() { return state.phase === 'failed' },
+      again: () => again(),
+    }))
   }
 
   let before = $state.snapshot(values) as Values<P>
@@ -119,10 +179,13 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     const moved = $state.snapshot(values) as Values<P>
     const all = settledBy(experiment.params, before, moved)
     if (JSON.stringify(all) === JSON.stringify(before)) return
+    const [was, is] = [encodeAll(experiment.params, before), encodeAll(experiment.params, all)]
     before = all
     if (JSON.stringify(all) !== JSON.stringify(moved)) untrack(() => Object.assign(values, all))
-    writeValues(place.slide.id, experiment.params, all, alone)
+    if (place.fixed) return
+    writeValues(id, experiment.params, all, alone)
     alone = false
+    untrack(() => talk?.moved(id, Object.fromEntries(Object.entries(is).filter(([name, text]) => was[name] !== text))))
   })
   /** A move that those who share the parameters do not follow. */
   const moveAlone = (moved: Partial<Values<P>>) => {
@@ -130,7 +193,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     alone = true
     Object.assign(values, moved)
   }
-  onDestroy(onShared(place.slide.id, (name, text) => {
+  onDestroy(onShared(id, (name, text) => {
     const p = experiment.params[name]
     if (p) moveAlone({ [name]: text === undefined ? p.default : parse(p, text) } as Partial<Values<P>>)
   }))
@@ -143,7 +206,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     if (JSON.stringify(now) === settled) return
     settled = JSON.stringify(now)
     untrack(() => {
-      if (place.active && tab.visible) session.change(now)
+      if (place.active && tab.visible && host.phase !== 'off') session.change(now)
       else stop()
     })
   })
@@ -166,11 +229,15 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
     })
   })
   const stop = () => {
+    if (talk?.role === 'speaker') return
     session.stop()
     otherSession.stop()
   }
   onDestroy(stop)
-  const again = () => session.again(wanted())
+  const again = () => {
+    if (talk?.role === 'speaker') talk.again(id)
+    else session.again(wanted())
+  }
 
   return {
     params: experiment.params,
@@ -211,4 +278,9 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
 function words(error: unknown): string {
   if (error instanceof EngineError) return sentence(error.message)
   return `The experiment stopped: ${sentence(error instanceof Error ? error.message : String(error))}`
+}
+
+/** Every value as text, by name. */
+function encodeAll<P extends Params>(params: P, values: Values<P>): Record<string, string> {
+  return Object.fromEntries(Object.keys(params).map((name) => [name, encodeValue(values[name as keyof P] as number | string | boolean)]))
 }

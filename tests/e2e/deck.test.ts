@@ -74,7 +74,6 @@ test('space presses the focused button; after a click the focus is the deck’s 
   expect(await hash(page)).toBe('#/05_latency_components')
   await page.keyboard.press('Escape')
   expect(await page.locator('[popover]:popover-open').count()).toBe(0)
-  expect(await page.locator('.reveal.overview').count()).toBe(0)
 
   await present(page).locator('.playhead .pace').first().click()
   await page.waitForFunction(() => document.activeElement === document.body)
@@ -109,10 +108,11 @@ test('a parameter that makes no sense takes its default and the slide says so', 
   expect(await section.locator('[data-notice]').allInnerTexts()).toEqual([expect.stringContaining('"lots" is not a number')])
 })
 
-test('the speaker’s previews boot without an engine and say so', async ({ deck }) => {
-  const page = await deck.open('?receiver#/05_latency_components')
-  await page.waitForFunction(() => document.querySelector('.slides > section.present')?.id === '05_latency_components')
-  expect(await present(page).locator('[data-notice]').innerText()).toContain('does not run the engine')
+test('the speaker’s window boots without an engine and says where to find the stage', async ({ deck }) => {
+  const page = await deck.open('?speaker=ab12#/05_latency_components')
+  const preview = page.locator('section[id="05_latency_components"]')
+  await preview.locator('[data-notice]').waitFor()
+  expect(await preview.locator('[data-notice]').innerText()).toContain('does not run the engine')
   expect(page.workers()).toHaveLength(0)
 })
 

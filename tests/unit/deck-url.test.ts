@@ -12,10 +12,10 @@ test('slide numbers and keys stand without leading zeros', () => {
 
 describe('page options', () => {
   test('defaults', () => {
-    expect(readOptions('')).toEqual({ runner: 'auto', slow: 1, lens: { kind: 'here' }, theme: undefined, speakerCopy: false, problems: [] })
+    expect(readOptions('')).toEqual({ runner: 'auto', slow: 1, lens: { kind: 'here' }, theme: undefined, speaker: undefined, talk: false, frozen: false, read: false, problems: [] })
   })
   test('all of them', () => {
-    expect(readOptions('?runner=wasm&slow=2.5&theme=dark&receiver')).toMatchObject({ runner: 'wasm', slow: 2.5, theme: 'dark', speakerCopy: true, problems: [] })
+    expect(readOptions('?runner=wasm&slow=2.5&theme=dark&speaker=ab12&talk')).toMatchObject({ runner: 'wasm', slow: 2.5, theme: 'dark', speaker: 'ab12', talk: true, problems: [] })
   })
   test.each([['?runner=quantum', 'quantum'], ['?slow=0', 'slow=0'], ['?slow=fast', 'slow=fast'], ['?lens=moon', 'moon'], ['?theme=pink', 'pink']])(
     '%s is answered with a sentence and the default',
