@@ -3,7 +3,7 @@ import { defaults } from '$components/controls/params'
 import type { Experiment, Reading } from '$components/frame/experiment'
 import { asRecorded } from '$components/frame/recording'
 import { readMessage, VERSION } from '$components/present/messages'
-import type { Engine, Quality } from '$engine/worker/protocol'
+import type { Curve, Engine, Quality } from '$engine/worker/protocol'
 import { FakeEngine } from '../support/fake-engine'
 
 const EXPERIMENTS = Object.entries(import.meta.glob<Experiment>('../../slides/*/experiment.ts', { eager: true })).map(([path, experiment]) => [path.split('/').at(-2)!, experiment] as const)
@@ -14,6 +14,22 @@ const quality: Engine['quality'] = ({ model, weights }) => Promise.resolve({
   tokens: 100, bytes: 400, bitsPerByte: weights ? 1.3 : 1.2, divergence: { nats: 0.01, agreement: 0.99 } as unknown as Quality['divergence'],
   weights: { of: 'layer 0, gate', unit: 'value', from: -1, to: 1, before: [1, 2, 1], after: [1, 2, 1] },
 })
+
+/** An engine whose simulations are short: shapes are looked at here, no figures. */
+function hasty(): FakeEngine {
+  const engine = new FakeEngine()
+  engine.quality = quality
+  const { curve, simulate } = engine
+  engine.curve = async (request, options) => {
+    const enough = new AbortController()
+    let first: Curve | undefined
+    await curve(request, { signal: enough.signal, onUpdate: (soFar) => { first ??= soFar; enough.abort() } }).catch(() => undefined)
+    options?.onUpdate?.(first!)
+    return first!
+  }
+  engine.simulate = (request, options) => simulate({ ...request, scenario: { ...request.scenario, requests: 300, warmup: 0 } }, options)
+  return engine
+}
 
 function hows(value: unknown, found = new Set<string>()): Set<string> {
   if (value instanceof Map) for (const v of value.values()) hows(v, found)
@@ -28,8 +44,7 @@ function hows(value: unknown, found = new Set<string>()): Set<string> {
 
 describe.each(EXPERIMENTS)('%s', (id, experiment) => {
   test('its readings can go to another window and be kept: plain data, whole on the other side', async () => {
-    const engine = new FakeEngine()
-    engine.quality = quality
+    const engine = hasty()
     const profile = await engine.open({})
     let reading: Reading | undefined
     let seen = 0
