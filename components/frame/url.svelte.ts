@@ -46,6 +46,13 @@ export function writeValues<P extends Params>(id: string, params: P, values: Val
   for (const [other, name] of told) for (const tell of listeners.get(other) ?? []) tell(name, texts[name])
 }
 
+/** Writes one parameter of a slide that is not built: it finds it there when it is. */
+export function writeText(id: string, name: string, text: string): void {
+  pending.set(parameterKey(id, name), text)
+  clearTimeout(timer)
+  timer = setTimeout(flush, WRITE_AFTER_MS)
+}
+
 /** Calls back with what other slides set for slide `id` (undefined: its default); returns how to stop. */
 export function onShared(id: string, listener: Listener): () => void {
   const number = slideNumber(id)

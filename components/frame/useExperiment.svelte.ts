@@ -53,14 +53,6 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   const talk = useTalk()
   const id = place.slide.id
   const read = readValues(id, experiment.params)
-  for (const [name, p] of Object.entries(experiment.params)) {
-    const text = talk?.textOf(id, name)
-    try {
-      if (text !== undefined) Object.assign(read.values, { [name]: parse(p, text) })
-    } catch {
-      // Not a value of it: as in the address.
-    }
-  }
 
   let values = $state(place.fixed ? { ...read.values, ...(place.fixed as Partial<Values<P>>) } : read.values)
   let state = $state.raw<SessionState<R>>({ phase: 'idle' })

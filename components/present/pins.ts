@@ -50,7 +50,14 @@ function inTable<T>(mode: IDBTransactionMode, run: (table: IDBObjectStore) => ID
     open.onsuccess = () => {
       const database = open.result
       const transaction = database.transaction(TABLE, mode)
-      const query = run(transaction.objectStore(TABLE))
+      let query: IDBRequest<T>
+      try {
+        query = run(transaction.objectStore(TABLE))
+      } catch (error) {
+        database.close()
+        reject(error as Error)
+        return
+      }
       transaction.oncomplete = () => {
         database.close()
         resolve(query.result)

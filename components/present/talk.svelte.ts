@@ -84,7 +84,9 @@ export class Talk {
   private readonly handles = new SvelteMap<string, Handle>()
   private readonly replays = new Map<string, (travel: Travel) => void>()
   private readonly retold = new Map<string, { at: number; timer?: ReturnType<typeof setTimeout> }>()
-  /** Called for what another window set and the page has to follow: the lens. */
+  /** Called for what another window set of a slide that is not built here. */
+  onvalue: ((id: string, name: string, text: string) => void) | undefined
+  /** Called when another window looks through the other lens. */
   onlens: ((side: 'here' | 'elsewhere') => void) | undefined
 
   constructor({ deck, role, writer, start, connect, now = Date.now }: TalkOptions) {
@@ -190,12 +192,6 @@ export class Talk {
     return handle ? Object.fromEntries(Object.keys(handle.params).map((name) => [name, encodeValue(handle.values[name]!)])) : {}
   }
 
-  /** What some window set, for a slide that is only being built. */
-  textOf(id: string, name: string): string | undefined {
-    const text = this.shared.get(`value:${id}:${name}`)
-    return typeof text === 'string' ? text : undefined
-  }
-
   /** Sets a parameter of a slide here and everywhere. */
   set(id: string, name: string, text: string): void {
     this.put(id, name, text)
@@ -212,6 +208,7 @@ export class Talk {
 
   private put(id: string, name: string, text: string): void {
     const handle = this.handles.get(id)
+    if (!handle) this.onvalue?.(id, name, text)
     if (!handle || !Object.hasOwn(handle.params, name)) return
     try {
       handle.values[name] = parse(handle.params[name]!, text)

@@ -6,7 +6,7 @@ import { WORKLOADS } from '../workloads'
 /** What a round of the work looks at, ms: what its user waits for, part by part. */
 export interface WorkedRow {
   /** What was done to get here; undefined: nothing yet. */
-  fix?: Fix
+  fix?: Pick<Fix, 'name'>
   parts: Record<WorkedPart, number>
   total: number
 }
@@ -69,7 +69,7 @@ export async function work(engine: Engine, { signal, seed }: { signal: AbortSign
   const look = async (s: Server, fix?: Fix): Promise<WorkedRow> => {
     const { summary } = await engine.simulate({ machine, scenario: { ...scenario(s), arrivals: { rate: LOAD * capacity! } } }, { signal })
     const parts = partsOf(s, summary)
-    return { fix, parts, total: WORKED_PARTS.reduce((sum, part) => sum + parts[part], 0) }
+    return { fix: fix && { name: fix.name }, parts, total: WORKED_PARTS.reduce((sum, part) => sum + parts[part], 0) }
   }
   let server = FOUND
   const rows = [await look(server)]
