@@ -17,7 +17,7 @@ import { MMLU, MMLU_PROVENANCE } from './mmlu'
  */
 
 export const LEVERS = [
-  { lever: 'smaller', label: 'Smaller model', icon: 'scale', acts: ['memory', 'compute'] },
+  { lever: 'smaller', label: 'Smaller model', icon: 'scale', acts: ['memory', 'compute', 'overhead'] },
   { lever: 'moe', label: 'Mixture of experts', icon: 'routing', acts: ['compute', 'memory'] },
   { lever: 'speculation', label: 'Speculation', icon: 'lightning', acts: ['memory'] },
   { lever: 'quantization', label: 'Quantization', icon: 'chip', acts: ['memory'] },
@@ -270,11 +270,11 @@ const CHANGES: Record<Lever, Pull> = {
       if (drafted === 0) return 'Nothing was drafted here.'
       const duration = (role?: 'draft') => percentile(trace.steps.filter((s) => s.role === role && s.batch.every((b) => b.context > 0)).map((s) => s.duration), 50)
       const acceptance = acceptanceFor(tokens)
-      return with_(acceptance, duration('draft') / (steps.kind === 'affine' ? steps.base_ms + steps.per_sequence_ms : duration()), `${DRAFTS} drafts by ${LADDER.draft}, ${Math.round(100 * acceptance)} % accepted (measured)`)
+      return with_(acceptance, duration('draft') / (steps.kind === 'affine' ? steps.base_ms + steps.per_sequence_ms : duration()), `${DRAFTS} drafts by ${LADDER.draft}, ${Math.round(100 * acceptance)}\u202f% accepted (measured)`)
     }
     const draft = steps.kind === 'roofline' ? drafter(steps.model) : undefined
     const cost = draft && steps.kind === 'roofline' ? await ratio(engine, signal, variant(machine, { model: draft.name }), machine) : 0.1
-    return with_(ACCEPTANCE, cost, `${DRAFTS} drafts${draft ? ` by ${draft.label}` : ''}, ${100 * ACCEPTANCE} % accepted (Leviathan et al. 2023)`)
+    return with_(ACCEPTANCE, cost, `${DRAFTS} drafts${draft ? ` by ${draft.label}` : ''}, ${100 * ACCEPTANCE}\u202f% accepted (Leviathan et al. 2023)`)
   },
 }
 

@@ -76,3 +76,36 @@ describe('15: a smaller model that passes', () => {
     expect(deck.trouble).toEqual({ errors: [], strangers: [] })
   })
 })
+
+describe('14: know the bottleneck, then pull the lever', () => {
+  const id = '14_speedups'
+  const tiles = (page: Page, which = '') => page.locator(`section[id="${id}"] [data-lever]${which}`).evaluateAll((all) => (all as HTMLElement[]).map((e) => e.dataset['lever']!))
+
+  test('on an H100 a chat lights what acts on memory, an agent what acts on the queue; every effect says how it is known', async ({ deck }) => {
+    const page = await deck.open(`?lens=h100-sxm/llama-3.1-8b#/${id}`)
+    await done(page, id)
+    expect(await tiles(page)).toHaveLength(8)
+    expect(await page.locator(`section[id="${id}"] [data-bottleneck]`).getAttribute('data-bottleneck')).toBe('memory')
+    expect(await tiles(page, '[data-lit]')).toEqual(['Smaller model', 'Mixture of experts', 'Speculation', 'Quantization', 'Hardware'])
+    const cached = () => page.locator(`section[id="${id}"] [data-lever="KV and prefix cache"] [data-metric="ttft_change"]`).getAttribute('data-value')
+    const before = Number(await cached())
+    expect(before).toBeLessThan(0)
+    await page.locator(`section[id="${id}"] label`).filter({ hasText: 'Agent' }).click()
+    await expect.poll(() => page.locator(`section[id="${id}"] [data-bottleneck]`).getAttribute('data-bottleneck')).toBe('queue')
+    await done(page, id)
+    expect(await tiles(page, '[data-lit]')).toEqual(['KV and prefix cache', 'Batching, scheduling', 'Capacity'])
+    // Most of an agent's prompt is known already, little of a chat's.
+    expect(Number(await cached())).toBeLessThan(before)
+    for (const how of await page.locator(`section[id="${id}"] [data-value]`).evaluateAll((all) => (all as HTMLElement[]).map((e) => e.dataset['how']))) expect(how).toMatch(/^(measured|simulated|published)$/)
+    expect(deck.trouble).toEqual({ errors: [], strangers: [] })
+  })
+
+  test('on this device other models and precisions are measured, and read', async ({ deck }) => {
+    const page = await deck.open(`#/${id}`)
+    await done(page, id)
+    for (const [lever, metric] of [['Smaller model', 'bits_per_byte_change'], ['Mixture of experts', 'bits_per_byte_change'], ['Quantization', 'bits_per_byte_change'], ['Speculation', 'tpot_change'], ['Capacity', 'cost_change']] as const)
+      expect(await page.locator(`section[id="${id}"] [data-lever="${lever}"] [data-metric="${metric}"][data-value]`).count(), lever).toBe(1)
+    expect(Number(await page.locator(`section[id="${id}"] [data-lever="Smaller model"] [data-metric="bits_per_byte_change"]`).getAttribute('data-value'))).toBeGreaterThan(1)
+    expect(deck.trouble).toEqual({ errors: [], strangers: [] })
+  })
+})
