@@ -19,11 +19,12 @@ export function ternary(shares: readonly [number, number, number], [a, b, c]: re
 
 /**
  * How good each thing is in each of three respects, 0 (worst of these) … 1 (best of these), on a logarithmic
- * scale, as costs and times are compared by ratio. A respect in which all are alike counts as middling.
+ * scale, as costs and times are compared by ratio. A respect in which all are alike counts as middling. `among`: what
+ * they are the best and worst of, where that is more than themselves.
  */
-export function goodness(values: readonly (readonly [number, number, number])[], better: readonly ['low' | 'high', 'low' | 'high', 'low' | 'high']): [number, number, number][] {
+export function goodness(values: readonly (readonly [number, number, number])[], better: readonly ['low' | 'high', 'low' | 'high', 'low' | 'high'], among = values): [number, number, number][] {
   const range = [0, 1, 2].map((d) => {
-    const logs = values.map((v) => Math.log(v[d]!))
+    const logs = [...values, ...among].map((v) => Math.log(v[d]!))
     return [Math.min(...logs), Math.max(...logs)] as const
   })
   return values.map((v) => [0, 1, 2].map((d) => {

@@ -26,13 +26,16 @@ export function formatNumber(value: number, { digits = 3, resolution, signed = f
   return sign + text
 }
 
+/** Decimals at most: a price of a thousand small tokens has this many. */
+const FINEST = 8
+
 function decimalsFor(size: number, digits: number, resolution?: number): number {
   if (size === 0) return 0
   // Rounding may carry into the next decade: 99.97 has one decimal as 100, not two.
   const rounded = Number(size.toPrecision(digits))
   const wanted = digits - 1 - Math.floor(Math.log10(rounded))
-  const finest = resolution ? Math.ceil(-Math.log10(resolution) - 1e-9) : 6
-  return Math.min(Math.max(wanted, 0), Math.max(finest, 0), 6)
+  const finest = resolution ? Math.ceil(-Math.log10(resolution) - 1e-9) : FINEST
+  return Math.min(Math.max(wanted, 0), Math.max(finest, 0), FINEST)
 }
 
 function group(text: string): string {

@@ -42,6 +42,7 @@ describe('live slides', () => {
     ['01_what_makes_slow', ['ttft', 'decode_rate', 'e2e', 'largest_share']],
     ['02_latency_metrics', ['p50_ttft', 'decode_rate', 'goodput', 'mean_ttft']],
     ['03_latency_budget', ['decode_rate', 'part_tokenize']],
+    ['04_tradeoffs', ['decode_rate', 'bits_per_byte', 'gpu_seconds_per_1k', 'cost_per_1k', 'tpot']],
     [COMPONENTS, ['ttft', 'decode_rate', 'tpot', 'prefill_ms', 'exchange_rate']],
     ['06_model_size', ['tpot', 'decode_rate', 'step_bytes', 'mbu']],
     ['07_output_dominates', ['ttft', 'decode_rate', 'e2e', 'decode_share']],
