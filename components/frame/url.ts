@@ -3,7 +3,7 @@ import { HERE, parseLens, type Lens } from '$engine/worker/lens'
 
 /** What the page's query says about the engine, for all slides. */
 export interface PageOptions {
-  runner: RunnerName | 'auto'
+  runner: Exclude<RunnerName, 'endpoint'> | 'auto'
   slow: number
   /** This device, or the machine that was asked for. */
   lens: Lens

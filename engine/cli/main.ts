@@ -2,6 +2,7 @@ import { isMainThread, workerData, type MessagePort } from 'node:worker_threads'
 import * as claims from './claims'
 import * as fit from './fit'
 import * as generate from './generate'
+import * as load from './load'
 import * as measure from './measure'
 import * as profile from './profile'
 import * as score from './score'
@@ -10,13 +11,14 @@ import { runEngineThread, type EngineThread } from './serve-engine'
 import * as simulate from './simulate'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, measure, profile, score, serve, simulate }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, load, measure, profile, score, serve, simulate }
 
 const HELP = `expressway COMMAND [options]
 
   claims     published numbers, and ours beside them
   fit        the step cost of a server, from its request log
   generate   continue a text, and say how long it took
+  load       somebody's server, with a scenario's requests
   measure    this machine, for the recorded lens
   profile    where the time of a step goes, kernel by kernel
   score      how well a model predicts a text

@@ -1,10 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { parseScenario, ScenarioError, scenarioHelp, type Scenario, type StepsSpec } from '../serving/scenario'
 import { simulate, type ScenarioFiles, type SimulationResult, type Spread } from '../serving/simulate'
-import { readTraceFile } from '../serving/trace-files'
 import { toPerfetto } from '../trace/perfetto'
-import { userPath } from './place'
+import { outputPath, userPath } from './place'
+import { readScenarioTrace, readText } from './scenario-files'
 import { parseFlags, UsageError } from './usage'
 
 export const help = `expressway simulate scenario.json [options]
@@ -35,7 +35,7 @@ export async function main([file, ...args]: readonly string[]): Promise<void> {
   const files = await readFiles(scenario, dirname(path))
   const total = Math.min(scenario.warmup + scenario.requests, files.trace?.requests.length ?? Infinity)
   const { result, trace } = simulate(scenario, { files, traceEvery: traceFile === undefined ? undefined : Math.ceil(total / MOST_TRACED) })
-  if (traceFile !== undefined) await writeFile(resolve(process.env['INIT_CWD'] ?? '.', traceFile), JSON.stringify(toPerfetto(trace!)))
+  if (traceFile !== undefined) await writeFile(outputPath(traceFile), JSON.stringify(toPerfetto(trace!)))
   if (flags['json']) console.log(JSON.stringify(result))
   else print(result)
   if (result.verdict) console.error(`expressway simulate: ${result.verdict}`)
@@ -56,13 +56,11 @@ function parse(text: string, path: string): Scenario {
   }
 }
 
-async function readFiles({ arrivals, steps }: Scenario, folder: string): Promise<ScenarioFiles> {
+async function readFiles(scenario: Scenario, folder: string): Promise<ScenarioFiles> {
+  const { arrivals, steps } = scenario
   const files: ScenarioFiles = {}
   if (arrivals.process === 'trace') {
-    const path = resolve(folder, arrivals.file!)
-    const trace = readTraceFile(await readText(path), arrivals.file!)
-    if (trace.outOfOrder > 0) console.error(`${path}: ${trace.outOfOrder} lines were earlier than the line above; they were put in order`)
-    files.trace = trace
+    files.trace = await readScenarioTrace(scenario, folder)
   }
   if (steps?.kind === 'profile') {
     const path = resolve(folder, steps.file!)
@@ -77,14 +75,6 @@ async function readFiles({ arrivals, steps }: Scenario, folder: string): Promise
     files.profile = parseScenario({ steps: profile.steps }).steps!
   }
   return files
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new Error(`${path} could not be read: ${(cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (cause as Error).message}`, { cause })
-  }
 }
 
 function print(r: SimulationResult): void {

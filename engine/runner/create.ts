@@ -2,7 +2,7 @@ import type { RunnerName } from '../trace/provenance'
 import type { Model } from '../model/weights'
 import { RunnerError, type Runner, type RunnerOptions } from './runner'
 
-export type EngineRunner = Exclude<RunnerName, 'recorded'>
+export type EngineRunner = Exclude<RunnerName, 'recorded' | 'endpoint'>
 
 /** Best first where all work; calibration decides by measurement. */
 export const RUNNERS: readonly EngineRunner[] = ['webgpu', 'wasm', 'reference']

@@ -22,4 +22,5 @@ export interface DeviceInfo {
   software?: boolean
 }
 
-export type RunnerName = 'webgpu' | 'wasm' | 'reference' | 'recorded'
+/** 'endpoint': somebody's server, seen from outside. */
+export type RunnerName = 'webgpu' | 'wasm' | 'reference' | 'recorded' | 'endpoint'

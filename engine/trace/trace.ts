@@ -112,6 +112,33 @@ export interface Roofs {
   overheadMs?: Milliseconds
 }
 
+/** What a server says of itself over a run: from its /metrics, beside what its client saw. */
+export interface ServerView {
+  /** Whose names the figures had. */
+  kind: 'vllm' | 'sglang' | 'unknown'
+  /** Gauges as they were read; kvUse is 0 … 1. */
+  samples: { t: Milliseconds; running?: number; waiting?: number; kvUse?: number }[]
+  /** Means over the run of what the server timed. */
+  ttft?: ServerTime
+  itl?: ServerTime
+  e2e?: ServerTime
+  queue?: ServerTime
+  prefill?: ServerTime
+  decode?: ServerTime
+  /** What its counters grew by. */
+  preemptions?: number
+  promptTokens?: number
+  outputTokens?: number
+  prefixQueries?: number
+  prefixHits?: number
+}
+
+export interface ServerTime {
+  meanMs: Milliseconds
+  /** How many were timed. */
+  count: number
+}
+
 /** Everything on screen is a function of one of these. */
 export interface Trace {
   provenance: Provenance
@@ -128,4 +155,6 @@ export interface Trace {
   held?: { weightBytes: number; kvBytesPerToken: number; parameters: number }
   /** What turning text into tokens takes and tokens into text, ms a token, where it was asked for. */
   text?: { encodeMs: Milliseconds; decodeMs: Milliseconds }
+  /** A client's Trace of somebody's server: what that server says of the same time. Its steps are not known. */
+  server?: ServerView
 }

@@ -127,7 +127,7 @@ export interface Progress {
 
 export interface OpenOptions {
   /** 'auto' picks the fastest that works here. What was recorded needs no engine. */
-  runner: Exclude<RunnerName, 'recorded'> | 'auto'
+  runner: Exclude<RunnerName, 'recorded' | 'endpoint'> | 'auto'
   slow: number
   /** Do not use what an earlier visit measured. */
   recalibrate?: boolean
