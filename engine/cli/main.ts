@@ -9,9 +9,10 @@ import * as score from './score'
 import * as serve from './serve'
 import { runEngineThread, type EngineThread } from './serve-engine'
 import * as simulate from './simulate'
+import * as whatIf from './what-if'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, load, measure, profile, score, serve, simulate }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, load, measure, profile, score, serve, simulate, 'what-if': whatIf }
 
 const HELP = `expressway COMMAND [options]
 
@@ -24,6 +25,7 @@ const HELP = `expressway COMMAND [options]
   score      how well a model predicts a text
   serve      a model behind OpenAI's protocol
   simulate   a workload served in virtual time
+  what-if    a run of load's, on a server that is changed
 
 expressway COMMAND --help tells more. Results go to standard output (one JSON object with --json),
 errors to standard error with a non-zero exit code.
