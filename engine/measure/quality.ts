@@ -12,12 +12,13 @@ export function divergence(exact: Float32Array, other: Float32Array, vocab: numb
     throw new RangeError(`logits of ${exact.length} and ${other.length} numbers do not belong to the same positions of a vocabulary of ${vocab}`)
   }
   const count = exact.length / vocab
+  const [p, q] = [new Float64Array(vocab), new Float64Array(vocab)]
   let kl = 0
   let same = 0
   for (let t = 0; t < count; t++) {
-    const [p, q] = [exact, other].map((logits) => logProbabilities(logits.subarray(t * vocab, (t + 1) * vocab)))
-    for (let i = 0; i < vocab; i++) kl += Math.exp(p!.of[i]!) * (p!.of[i]! - q!.of[i]!)
-    if (p!.best === q!.best) same++
+    const [a, b] = [logProbabilities(exact, t * vocab, p), logProbabilities(other, t * vocab, q)]
+    for (let i = 0; i < vocab; i++) kl += Math.exp(p[i]!) * (p[i]! - q[i]!)
+    if (a === b) same++
   }
   return { kl: kl / count, agreement: same / count }
 }
@@ -33,18 +34,25 @@ export function bitsPerByte(logits: Float32Array, ids: readonly number[], vocab:
 /** Bits that the model needs for all of `ids` (T), by its `logits` (T, vocab) at the positions before them. Throws RangeError as `bitsPerByte`. */
 export function bitsOf(logits: Float32Array, ids: readonly number[], vocab: number): number {
   if (logits.length !== ids.length * vocab || ids.length === 0) throw new RangeError(`logits of ${logits.length} numbers do not belong to ${ids.length} tokens of a vocabulary of ${vocab}`)
+  const p = new Float64Array(vocab)
   let nats = 0
-  for (const [t, id] of ids.entries()) nats -= logProbabilities(logits.subarray(t * vocab, (t + 1) * vocab)).of[id]!
+  for (const [t, id] of ids.entries()) {
+    logProbabilities(logits, t * vocab, p)
+    nats -= p[id]!
+  }
   return nats / Math.LN2
 }
 
-function logProbabilities(logits: Float32Array): { of: Float64Array; best: number } {
+/** Log-probabilities of the position that begins at `at`, into `into` (vocab). Returns the most likely token. */
+function logProbabilities(logits: Float32Array, at: number, into: Float64Array): number {
   let best = 0
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i
+  for (let i = 1; i < into.length; i++) if (logits[at + i]! > logits[at + best]!) best = i
+  const most = logits[at + best]!
   let sum = 0
-  for (const x of logits) sum += Math.exp(x - logits[best]!)
-  const log = Math.log(sum) + logits[best]!
-  return { of: Float64Array.from(logits, (x) => x - log), best }
+  for (let i = 0; i < into.length; i++) sum += Math.exp(logits[at + i]! - most)
+  const log = Math.log(sum) + most
+  for (let i = 0; i < into.length; i++) into[i] = logits[at + i]! - log
+  return best
 }
 
 /** Number of tokens that two continuations have in common before the first that differs. */
