@@ -121,16 +121,24 @@ function recordedModel(profile: RecordedProfile): Pick<Machine, 'roofs' | 'model
   return { roofs: roofline({ hardware, model, tensorParallel, dtype, mfu: 1, mbu: 1, overheadMs: 0 }).roofs, model: { catalogue: model, dtype, tensorParallel } }
 }
 
-/** What its steps take, known as the machine is known. */
-export function machineCost({ steps, provenance }: Pick<Machine, 'steps' | 'provenance'>): StepCost {
+/** What its steps take, known as the machine is known, and what they have to compute and move. */
+export function machineCost({ steps, provenance, roofs, model }: Pick<Machine, 'steps' | 'provenance' | 'roofs' | 'model'>): StepCost {
   if (steps.kind === 'affine') {
     const plain = affine(steps, provenance)
-    return steps.speculation ? speculativeAffine(plain, steps, steps.speculation) : plain
+    return steps.speculation ? speculativeAffine(plain, steps, steps.speculation) : { ...plain, machine: { roofs, work: workOfSums(machineWork(model)) } }
   }
   return roofline({
     hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype,
     mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms, bandwidth: steps.bandwidth, flops: steps.flops, speculation: steps.speculation,
   })
+}
+
+/** Work of a step by its sums: decodes at their mean context, and all prefill as one chunk. */
+function workOfSums(work: (shares: readonly Share[]) => Work): NonNullable<StepCost['machine']>['work'] {
+  return (decodes, context, prefill, prefillContext) => work([
+    ...Array.from({ length: decodes }, () => ({ tokens: 1, context: context / decodes, sampledRows: 1 })),
+    ...(prefill > 0 ? [{ tokens: prefill, context: prefillContext / prefill - prefill / 2, sampledRows: 1 }] : []),
+  ])
 }
 
 /** FLOPs and bytes of a step on this machine (each device's share added up). */

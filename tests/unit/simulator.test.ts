@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import type { Step, Trace } from '$engine/trace/trace'
+import { FakeEngine } from '../support/fake-engine'
 import { catalogueMachine, recordedMachine, type RecordedProfile } from '$engine/cost/machine'
 import { fitSteps, stepMs, type StepSample } from '$engine/cost/step-fit'
 import { leastSquares } from '$engine/cost/least-squares'
@@ -182,4 +184,22 @@ describe('fitting the five numbers', () => {
     expect(slope).toBe(0)
     expect(() => leastSquares([], [], [])).toThrow('at least one')
   })
+})
+
+test('the steps of a machine known by five numbers compute and move in the simulator what they do in virtual time, and are judged by the same roofs', async () => {
+  const machine = await new FakeEngine().machine('tales-5m')
+  const [prompt, output] = [700, 24] // two chunks
+  const served = await serveVirtually({ model: 'tales-5m', maxSequences: 1, requests: [{ prompt, maxTokens: output, ignoreEos: true }] }, machine)
+  const { trace } = await new FakeEngine().simulate({
+    machine, traceEvery: 1,
+    scenario: { requests: 1, arrivals: { process: 'deterministic', rate: 1 }, input: { dist: 'fixed', mean: prompt }, output: { dist: 'fixed', mean: output }, scheduler: { prefix_cache: false } },
+  })
+  expect(trace!.roofs).toEqual(served.roofs)
+  const decodes = (steps: Step[]) => steps.filter((s) => s.batch[0]!.context >= prompt).map((s) => [s.flops, s.bytes])
+  expect(decodes(trace!.steps)).toHaveLength(output - 1)
+  expect(decodes(trace!.steps)).toEqual(decodes(served.steps))
+  const flops = (steps: Step[]) => steps.reduce((n, s) => n + s.flops, 0)
+  expect(flops(trace!.steps) / flops(served.steps)).toBeCloseTo(1, 2)
+  const shares = (t: Trace) => Object.values(bottleneck(t)).map((ms, _, all) => ms / all.reduce((a, b) => a + b, 0))
+  for (const [i, share] of shares(trace!).entries()) expect(share).toBeCloseTo(shares(served)[i]!, 1)
 })
