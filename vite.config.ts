@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import type { Connect, Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 import { chromiumArgs, findChromium } from './scripts/chromium.mjs'
+import { embedInputs, embedPages } from './scripts/embed-pages.ts'
+import { offlineDeck } from './scripts/offline.ts'
 import { relaxedSimdSwitches } from './scripts/relaxed-simd.mjs'
 import { buildWasm } from './scripts/wasm.mjs'
 
@@ -40,7 +42,7 @@ function kernels(): Plugin {
   }
 }
 
-/** Models, recorded machines, recordings and cards keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
+/** Models, recorded machines and cards keep their names: SITE/assets/models/NAME/FILE, in dev (straight from the tree) and in dist alike. */
 function models(): Plugin {
   let outDir: string | undefined
   return {
@@ -48,7 +50,7 @@ function models(): Plugin {
     apply: (_config, { command, isSsrBuild }) => command === 'build' && !isSsrBuild,
     configResolved: (config) => void (outDir = resolve(config.root, config.build.outDir)),
     writeBundle() {
-      for (const folder of ['assets/models', 'assets/profiles', 'assets/recorded', 'assets/cards']) {
+      for (const folder of ['assets/models', 'assets/profiles', 'assets/cards']) {
         const from = join(root, folder)
         if (outDir && existsSync(from)) cpSync(from, join(outDir, folder), { recursive: true })
       }
@@ -62,16 +64,18 @@ export default defineConfig({
   base: './',
   // What is not there is a 404, not the deck's page under another name.
   appType: 'mpa',
-  plugins: [isolated(), kernels(), svelte(), models()],
+  plugins: [isolated(), kernels(), svelte(), models(), embedPages(root), offlineDeck(root)],
   resolve: {
     alias: Object.fromEntries(['assets', 'components', 'engine', 'slides', 'theme'].map((name) => [`$${name}`, join(root, name)])),
   },
   assetsInclude: ['**/*.wasm'],
   worker: { format: 'es', rolldownOptions: { checks: { bundlerTimings: false } } },
   server: { watch: { ignored: ['**/dist/**', '**/.cache/**', '**/tests/e2e/results/**', '**/*.py', '**/*.pt'] } },
+  // Anybody's page may load embed.js, and a sandboxed frame the rest of it: what is served is the same for everyone.
+  preview: { cors: { origin: '*' } },
   build: {
     target: 'esnext',
-    rolldownOptions: { input: { index: join(root, 'index.html'), gallery: join(root, 'gallery/index.html') }, checks: { bundlerTimings: false } },
+    rolldownOptions: { input: { index: join(root, 'index.html'), gallery: join(root, 'gallery/index.html'), ...embedInputs(root) }, checks: { bundlerTimings: false } },
   },
   test: {
     projects: [

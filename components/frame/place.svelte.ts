@@ -1,4 +1,5 @@
 import { getContext, setContext } from 'svelte'
+import type { Params } from '$components/controls/params'
 import type { SlideEntry } from './slide'
 
 /** Where a slide stands: which one it is, how it is laid out, and whether anyone looks at it now. */
@@ -10,6 +11,8 @@ export interface Place {
   readonly active: boolean
   /** Values that are set for good: one of several settings side by side on paper. */
   readonly fixed?: Readonly<Record<string, number | string | boolean>>
+  /** Told of the slide's parameters once it is built: `values` is live, to be read and to be set. */
+  attach?(params: Params, values: Record<string, number | string | boolean>): void
   /** Set once the slide has drawn its first reading; the section's `data-ready`. */
   ready: boolean
   /** Whether its parameters were moved, and the way back. */

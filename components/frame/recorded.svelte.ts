@@ -8,12 +8,17 @@ import { readRecording, type Recording } from './recording'
 /** The machine whose measured step costs stand in where nobody recorded: what the recordings were made on, or one like it. */
 const MACHINE = 'cpu-2-core-x86'
 
+/** Addresses of the recordings there are, by their place in the tree. */
+const FILES = import.meta.glob<string>('../../assets/recorded/*.bin', { query: '?url&no-inline', import: 'default', eager: true })
+
 /**
  * The readings that are shipped with the deck. While `on`, slides show them and start no engine; settings that
  * nobody recorded are served in virtual time by a recorded machine's step costs.
  */
 export class RecordedHost {
   on = $state(false)
+  /** A slide has asked for what was recorded. */
+  shown = $state(false)
   private readonly found = new Map<string, Promise<Recording | undefined>>()
   private engine: Engine | undefined
   private opened: Promise<OpenEngine> | undefined
@@ -31,7 +36,8 @@ export class RecordedHost {
   of(slide: string): Promise<Recording | undefined> {
     let found = this.found.get(slide)
     if (!found) {
-      found = fetchRecording(new URL(`assets/recorded/${slide}.bin`, this.site))
+      const address = FILES[`../../assets/recorded/${slide}.bin`]
+      found = address ? fetchRecording(new URL(address, location.href)) : Promise.resolve(undefined)
       found.catch(() => this.found.delete(slide))
       this.found.set(slide, found)
     }
@@ -57,9 +63,8 @@ export class RecordedHost {
   }
 }
 
-async function fetchRecording(address: URL): Promise<Recording | undefined> {
+async function fetchRecording(address: URL): Promise<Recording> {
   const response = await fetch(address)
-  if (response.status === 404) return undefined
   if (!response.ok) throw new Error(`The recording could not be fetched: the server answered ${response.status} ${response.statusText}.`)
   const bytes = new Uint8Array(await response.arrayBuffer())
   try {

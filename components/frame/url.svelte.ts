@@ -8,11 +8,18 @@ const WRITE_AFTER_MS = 250
 let timer: ReturnType<typeof setTimeout> | undefined
 const pending = new Map<string, string | undefined>()
 
+let keyOf = parameterKey
+
+/** On a page of one slide, parameters stand in the query by their plain names. */
+export function nameParametersPlainly(): void {
+  keyOf = (_id, name) => name
+}
+
 /** A slide's parameters as the page's query has them; wrong ones take their default and say so in `errors`. */
 export function readValues<P extends Params>(id: string, params: P): { values: Values<P>; errors: string[] } {
   const strings: Record<string, string> = {}
   for (const name of Object.keys(params)) {
-    const text = parameterIn(pageSearch(), parameterKey(id, name))
+    const text = parameterIn(pageSearch(), keyOf(id, name))
     if (text !== undefined) strings[name] = text
   }
   const { values, errors } = decode(params, strings)
@@ -32,8 +39,9 @@ export function writeValues<P extends Params>(id: string, params: P, values: Val
   const search = pageSearch()
   const told: [number, string][] = []
   for (const [name, p] of Object.entries(params)) {
-    const key = parameterKey(id, name)
-    if (!alone && p.shared && parameterIn(search, key) !== texts[name]) {
+    const key = keyOf(id, name)
+    // On a page of one slide nobody shares anything.
+    if (!alone && keyOf === parameterKey && p.shared && parameterIn(search, key) !== texts[name]) {
       for (const other of p.shared) if (other !== slideNumber(id)) {
         pending.set(`${other}.${name}`, texts[name])
         told.push([other, name])
@@ -59,6 +67,12 @@ export function onShared(id: string, listener: Listener): () => void {
   const all = listeners.get(number) ?? new Set()
   listeners.set(number, all.add(listener))
   return () => void all.delete(listener)
+}
+
+/** Texts of a slide's parameters that differ from their defaults, by name, as the deck's query has them. */
+export function textsOf(id: string): Record<string, string> {
+  const prefix = parameterKey(id, '')
+  return Object.fromEntries([...new URLSearchParams(pageSearch())].flatMap(([key, text]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), text]] : [])))
 }
 
 /** The query as it will be once what is pending is written. */

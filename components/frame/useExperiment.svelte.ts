@@ -55,6 +55,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   const read = readValues(id, experiment.params)
 
   let values = $state(place.fixed ? { ...read.values, ...(place.fixed as Partial<Values<P>>) } : read.values)
+  place.attach?.(experiment.params, values as Record<string, number | string | boolean>)
   let state = $state.raw<SessionState<R>>({ phase: 'idle' })
   let runs = $state(0)
   let otherFor = $state('')
@@ -64,6 +65,7 @@ export function useExperiment<P extends Params, R extends Reading>(experiment: E
   let standsIn = $state(false)
 
   async function* recordedReadings(recordings: NonNullable<typeof recorded>, want: Wanted<Values<P>>, signal: AbortSignal): AsyncGenerator<R> {
+    recordings.shown = true
     const kept = talk && (await pinned<R>(pinName(want)))
     signal.throwIfAborted()
     standsIn = false

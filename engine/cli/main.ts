@@ -1,5 +1,6 @@
 import { isMainThread, workerData, type MessagePort } from 'node:worker_threads'
 import * as claims from './claims'
+import * as embedCode from './embed-code'
 import * as fit from './fit'
 import * as generate from './generate'
 import * as load from './load'
@@ -12,20 +13,21 @@ import * as simulate from './simulate'
 import * as whatIf from './what-if'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, fit, generate, load, measure, profile, score, serve, simulate, 'what-if': whatIf }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, 'embed-code': embedCode, fit, generate, load, measure, profile, score, serve, simulate, 'what-if': whatIf }
 
 const HELP = `expressway COMMAND [options]
 
-  claims     published numbers, and ours beside them
-  fit        the step cost of a server, from its request log
-  generate   continue a text, and say how long it took
-  load       somebody's server, with a scenario's requests
-  measure    this machine, for the recorded lens
-  profile    where the time of a step goes, kernel by kernel
-  score      how well a model predicts a text
-  serve      a model behind OpenAI's protocol
-  simulate   a workload served in virtual time
-  what-if    a run of load's, on a server that is changed
+  claims      published numbers, and ours beside them
+  embed-code  the HTML that puts a slide into another page
+  fit         the step cost of a server, from its request log
+  generate    continue a text, and say how long it took
+  load        somebody's server, with a scenario's requests
+  measure     this machine, for the recorded lens
+  profile     where the time of a step goes, kernel by kernel
+  score       how well a model predicts a text
+  serve       a model behind OpenAI's protocol
+  simulate    a workload served in virtual time
+  what-if     a run of load's, on a server that is changed
 
 expressway COMMAND --help tells more. Results go to standard output (one JSON object with --json),
 errors to standard error with a non-zero exit code.

@@ -55,7 +55,7 @@ export const test = base.extend<{ deck: Deck }>({
       async open(path = '', { firstVisit = false, ...options } = {}) {
         const visitor = inject('visitor')
         const storageState = firstVisit || !visitor ? undefined : visitor
-        const context = await (await browser()).newContext({ viewport: WIDE, storageState, ...options })
+        const context = await (await browser()).newContext({ viewport: WIDE, storageState, serviceWorkers: 'block', ...options })
         contexts.push(context)
         const page = await context.newPage()
         page.on('pageerror', (error) => trouble.errors.push(error.message))
