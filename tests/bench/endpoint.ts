@@ -58,7 +58,7 @@ async function firstLine(child: ChildProcess): Promise<string> {
   throw new Error('it ended without a word')
 }
 
-async function run(url: string, model: string, json: object): Promise<{ trace: Trace; mostOpen: number; loopP99: number }> {
+async function run(url: string, model: string, json: object): Promise<{ trace: Trace; mostOpen: number; loopP99: number; cores: number }> {
   const s = parseScenario({ version: 1, seed: 1, warmup: 0, steps: { kind: 'affine' }, ...json })
   const transport = undiciTransport(url)
   const stop = new AbortController()
@@ -67,23 +67,25 @@ async function run(url: string, model: string, json: object): Promise<{ trace: T
   const gathered = new ClientTrace(url, model)
   const loop = monitorEventLoopDelay({ resolution: 1 })
   loop.enable()
+  const begin = { cpu: process.cpuUsage(), at: performance.now() }
   const { mostOpen } = await load({
     transport, base: '', api: 'completions', model, source: requestSource(s, s.requests, undefined, () => {}), until: Infinity, prompts, clock: new MonotonicClock(), temperature: 0, exactOutput: true,
     run: 'bench', drain: new AbortController().signal, stop: stop.signal, onEnd: (record, out) => gathered.add(record, out),
   })
   loop.disable()
+  const { user, system } = process.cpuUsage(begin.cpu)
   await transport.close()
-  return { trace: gathered.trace(), mostOpen, loopP99: loop.percentile(99) / 1e6 - 1 }
+  return { trace: gathered.trace(), mostOpen, loopP99: loop.percentile(99) / 1e6 - 1, cores: (user + system) / 1000 / (performance.now() - begin.at) }
 }
 
 const streams = Number(process.argv[2] ?? 1000)
 const standIn = spawn(process.execPath, ['-e', STAND_IN], { stdio: ['ignore', 'pipe', 'inherit'] })
 try {
   // All have come after 10 s, and each goes on for 15: they are all there together for a while.
-  const { trace, mostOpen, loopP99 } = await run(await firstLine(standIn), 'any', { requests: streams, arrivals: { process: 'deterministic', rate: streams / 10 }, input: { dist: 'fixed', mean: 32 }, output: { dist: 'fixed', mean: 300 } })
+  const { trace, mostOpen, loopP99, cores } = await run(await firstLine(standIn), 'any', { requests: streams, arrivals: { process: 'deterministic', rate: streams / 10 }, input: { dist: 'fixed', mean: 32 }, output: { dist: 'fixed', mean: 300 } })
   const lag = clientLag(trace)!
   const failed = trace.events.filter((e) => e.kind === 'failed')
-  console.log(`${mostOpen} streams held at once, ${failed.length} failed; late by p99 ${ms(lag.p99)}, at most ${ms(lag.max)}; event loop p99 ${ms(loopP99)} (aim: under 5 ms)`)
+  console.log(`${mostOpen} streams held at once, ${failed.length} failed; late by p99 ${ms(lag.p99)}, at most ${ms(lag.max)}; event loop p99 ${ms(loopP99)} (aim: under 5 ms); the generator took ${(100 * cores).toFixed(0)} % of a core`)
   if (failed[0]) console.log(`  ${failed[0].reason}`)
 } finally {
   standIn.kill()
