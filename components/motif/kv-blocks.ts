@@ -29,8 +29,8 @@ export interface PoolOptions {
 }
 
 /**
- * The pool as it stands at time `at`: every step up to then is replayed with the simplest allocator (the
- * lowest free block), since a Trace says how many blocks are held and not which. Blocks that the Trace
+ * The pool as it stands at time `at`. Where the Trace says which blocks its steps took, those; else every step
+ * up to then is replayed with the simplest allocator (the lowest free block). Blocks that the Trace
  * counts as held beyond what its requests hold themselves are the prefix cache's: shared while a running
  * request has taken from it, cached otherwise. Throws RangeError when neither Trace nor options say how many blocks there are.
  */
@@ -49,6 +49,15 @@ export function poolAt(trace: Trace, at: number, { total = trace.kvBlocksTotal, 
   const release = (request: number) => {
     for (const b of held.get(request)?.blocks ?? []) owners[b] = -1
     held.delete(request)
+  }
+  const exact = trace.steps.some((s) => s.batch.some((share) => share.blocks))
+  /** These very blocks. Who waits on the host may have had to give up what it kept here; others share them. */
+  const given = (request: number, ids: readonly number[]) => {
+    for (const waiting of host.keys()) {
+      const kept = held.get(waiting)
+      if (kept && waiting !== request) kept.blocks = kept.blocks.filter((b) => !ids.includes(b))
+    }
+    own(request).blocks.push(...ids)
   }
   const take = (request: number, wanted: number) => {
     const entry = own(request)
@@ -81,7 +90,8 @@ export function poolAt(trace: Trace, at: number, { total = trace.kvBlocksTotal, 
       }
       else if (kind === 'offloaded' || (kind === 'preempted' && reason === 'swap')) {
         host.set(request, count ?? held.get(request)?.blocks.length ?? 0)
-        release(request)
+        // An offloaded one keeps some layers' blocks, and the Trace knows which.
+        if (!exact || kind === 'preempted') release(request)
       } else if (kind === 'preempted') release(request)
       else if (kind === 'scheduled') host.delete(request)
       continue
@@ -90,6 +100,10 @@ export function poolAt(trace: Trace, at: number, { total = trace.kvBlocksTotal, 
     for (const share of h.step.batch) {
       const entry = own(share.request)
       entry.tokens = share.context + share.tokens
+      if (exact) {
+        if (share.blocks) given(share.request, share.blocks)
+        continue
+      }
       const record = records.get(share.request)
       const most = policy === 'contiguous' && record ? record.promptTokens + record.maxTokens : entry.tokens
       take(share.request, Math.ceil((most - Math.floor(entry.cached / blockSize) * blockSize) / blockSize))
@@ -101,14 +115,15 @@ export function poolAt(trace: Trace, at: number, { total = trace.kvBlocksTotal, 
   let borrowed = false
   for (const [owner, { blocks: list, tokens, cached }] of held) {
     borrowed ||= cached > 0
-    const private_ = tokens - Math.floor(cached / blockSize) * blockSize
+    // The Trace's lists begin with what was found in the cache, the replayed ones do not.
+    const private_ = exact ? tokens : tokens - Math.floor(cached / blockSize) * blockSize
     list.forEach((b, i) => {
       const fill = Math.min(Math.max((private_ - i * blockSize) / blockSize, 0), 1)
-      blocks[b] = fill > 0 ? { state: 'used', owner, fill } : { state: 'waste', owner }
+      blocks[b] = blocks[b]!.owner !== undefined ? { state: 'shared' } : fill > 0 ? { state: 'used', owner, fill } : { state: 'waste', owner }
     })
     mine += list.length
   }
-  if (policy === 'paged') {
+  if (policy === 'paged' && !exact) {
     let rest = Math.min(Math.max(heldByTrace - mine, 0), total - mine)
     for (let b = total - 1; b >= 0 && rest > 0; b--) if (blocks[b]!.state === 'free') {
       blocks[b] = { state: borrowed ? 'shared' : 'cached' }

@@ -24,6 +24,8 @@ export class Recorder {
   private readonly records = new Map<number, RequestRecord>()
   /** Requests that hold a place in a step; who lost it is scheduled anew. */
   private readonly holding = new Set<number>()
+  /** How many of its blocks are told. */
+  private readonly told = new Map<number, number>()
   private readonly seen = new Set<number>()
 
   constructor(private readonly options: RecorderOptions) {
@@ -83,11 +85,12 @@ export class Recorder {
     step: (replica, start, end, jobs, _first, _granted, index, kvBlocks) => this.step(replica, start, end, jobs, index, kvBlocks),
     preempted: (_replica, job, at) => {
       this.holding.delete(job.id)
+      this.told.delete(job.id)
       this.say(at, job, 'preempted', { reason: this.options.preemption })
     },
     parked: (_replica, job, at) => {
       this.holding.delete(job.id)
-      this.say(at, job, 'offloaded')
+      this.say(at, job, 'offloaded', { count: job.hosted })
     },
     broughtBack: () => {}, // it is scheduled by its next step
   }
@@ -121,7 +124,8 @@ export class Recorder {
         prefillContext += chunk
       }
       const solo = machine ? (decode ? machine.work(1, context, 0, 0) : machine.work(0, 0, granted, chunk)) : { flops: 0, bytes: 0 }
-      batch.push({ request: job.id, tokens: granted, context, sampled, soloFlops: solo.flops, soloBytes: solo.bytes })
+      const blocks = this.taken(job)
+      batch.push({ request: job.id, tokens: granted, context, sampled, soloFlops: solo.flops, soloBytes: solo.bytes, ...(blocks && { blocks }) })
       if (context < job.promptTokens) this.say(end, job, 'prefill', { count: Math.min(granted, job.promptTokens - context) })
       if (sampled && !hidden) this.say(end + job.network, job, 'token')
     }
@@ -136,7 +140,20 @@ export class Recorder {
     this.seen.add(job.id)
   }
 
+  /** Ids of its blocks that are not told yet; undefined where there are none, or none are known. */
+  private taken(job: Job): number[] | undefined {
+    const { address, blocks, blockTable } = job
+    const before = this.told.get(job.id) ?? 0
+    // One that lost all it had kept has fewer: it is told from the start.
+    const told = blockTable.length < before && address < 0 ? 0 : before
+    const all = address >= 0 ? blocks : blockTable.length
+    if (all === told) return undefined
+    this.told.set(job.id, all)
+    return address >= 0 ? Array.from({ length: all - told }, (_, i) => address + told + i) : blockTable.slice(told)
+  }
+
   private forget(job: Job): void {
+    this.told.delete(job.id)
     this.records.delete(job.id)
     this.holding.delete(job.id)
     this.seen.delete(job.id)

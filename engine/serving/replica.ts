@@ -111,6 +111,8 @@ export interface ReplicaOptions {
   offloadMsPerBlock: number
   /** Keep account of what memory is used for. */
   memory: boolean
+  /** Blocks have ids: one step at a time, the same results. */
+  blockIds?: boolean
   observer?: StepObserver
 }
 
@@ -150,7 +152,7 @@ export class StepReplica implements Station {
     this.scheduler = new Scheduler<Job>(options.limits, (job) => {
       this.preemptions++
       observer?.preempted(index, job, this.time.now)
-    }, { ...options.policy, blockIds: false }, {
+    }, { ...options.policy, blockIds: options.blockIds === true }, {
       ...(options.memory ? {
         enters: (job: Job) => {
           job.final = job.known + job.left - 1
@@ -218,7 +220,7 @@ export class StepReplica implements Station {
     options.cost.work(scheduler.decodes, scheduler.context, prefill, scheduler.prefillContext2, time.work)
     this.delay = scheduler.swappedBlocks * options.swapMsPerBlock + time.work.extra
     if (scheduler.movedLayers > 0) this.delay += this.transferDelay(time.after(1) + time.work.extra - time.now)
-    if (!options.macroSteps || prefill > 0 || catching.length > 0 || scheduler.preempted || this.delay > 0) this.run = 1
+    if (!options.macroSteps || options.blockIds || prefill > 0 || catching.length > 0 || scheduler.preempted || this.delay > 0) this.run = 1
     else {
       // Whole numbers of 31 bits: fields that hold them stay small in the engine below us.
       let most = Math.min(MOST_STEPS, time.work.steps) | 0

@@ -834,6 +834,8 @@ export class Scheduler<S extends Sequence = Sequence> {
           if (other === s || other.blocks === 0) continue
           this.movedLayers += this.blocksFor(other.computed) * keep
           this.free += other.blocks
+          if (this.pool) for (const b of other.blockTable) this.pool.release(b)
+          other.blockTable = NO_BLOCKS
           other.blocks = 0
         }
       }

@@ -88,7 +88,7 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
   }
   const byId = new Map(requests.map((r) => [r.record.id, { ...r, tokens: Array.from(r.prompt) }]))
   const coming = [...requests].sort((a, b) => a.queuedAt - b.queuedAt || a.record.id - b.record.id)
-  const scheduled = new Set<number>() // ids that hold a place; a preempted one is scheduled anew
+  const scheduled = new Map<number, number>() // who holds a place, and how many of its blocks are told; a preempted one is scheduled anew
   const origin = options.origin ?? clock.now()
   const now = () => clock.now() - origin
   let preempted: number[] = []
@@ -255,13 +255,18 @@ export async function serve(requests: readonly ServeRequest[], options: ServeOpt
   function report(batch: Batch, run: StepBatch, result: StepResult, outputs: Output[], start: Milliseconds, end: Milliseconds, events: Event[]) {
     for (const { sequence: { id, promptTokens }, start: context, tokens } of batch.grants) {
       if (!scheduled.has(id)) {
-        scheduled.add(id)
+        scheduled.set(id, 0)
         events.push({ t: start, request: id, kind: 'scheduled' })
         if (options.cache && context > 0) events.push({ t: start, request: id, kind: 'cached', count: Math.min(context, promptTokens) })
       }
       if (context < promptTokens) events.push({ t: end, request: id, kind: 'prefill', count: Math.min(tokens, promptTokens - context) })
     }
     const steps = stepsOf(runner, run, result, start, end, scheduler.blocksUsed)
+    for (const [i, { request, blockTable }] of run.chunks.entries()) {
+      const told = scheduled.get(request)!
+      if (blockTable.length > told) steps[0]!.batch[i]!.blocks = Array.from(blockTable.subarray(told))
+      scheduled.set(request, blockTable.length)
+    }
     for (const [s, step] of steps.entries()) {
       for (const [i, g] of batch.grants.entries()) tokenEvents(g.sequence.id, outputs[i]!, s, step.start + step.duration, events)
     }

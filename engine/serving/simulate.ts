@@ -233,6 +233,8 @@ export class Simulation {
       },
       cost: cost.counted!, macroSteps: !this.options.singleSteps, swapMsPerBlock: c.swap_ms_per_block, offloadMsPerBlock: c.kv_offload?.ms_per_block ?? 0,
       memory: bounded && !cache, observer: this.stepObserver(),
+      // Who looks at single steps is told which blocks they took; a piece of memory has an address instead.
+      blockIds: bounded && !cache && this.options.traceEvery === 1 && c.kv_allocation !== 'contiguous',
     })
   }
 

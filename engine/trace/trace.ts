@@ -51,6 +51,12 @@ export interface StepShare {
   /** FLOPs and bytes of the same work in a batch of one (weights read for it alone). */
   soloFlops: number
   soloBytes: number
+  /**
+   * Ids of the KV blocks that the request holds from this step on and did not hold before, in the order of its
+   * positions; absent where it took none. It gives all of them back when it is preempted or over. Traces of an
+   * allocator that keeps counts only have none.
+   */
+  blocks?: number[]
 }
 
 /** One pass over the weights. */

@@ -53,6 +53,21 @@ describe('the pool replayed from a Trace', () => {
     expect(poolAt(trace, 100, { total: 8 }).blocks.every((b) => b.state === 'free')).toBe(true)
     expect(poolAt(trace, 300, { total: 8 }).host).toEqual([])
   })
+  test('where the Trace says which blocks, those: nobody has another’s, a freed one is free, a shared one is nobody’s own', () => {
+    const step = (start: number, request: number, tokens: number, context: number, blocks?: number[]) => ({ start, duration: 1, batch: [{ request, tokens, context, sampled: true, soloFlops: 1, soloBytes: 1, blocks }], flops: 1, bytes: 1, workingSet: 1, kvBlocks: 2 })
+    const trace: Trace = {
+      provenance: sampleTrace([{}]).provenance,
+      requests: [{ id: 1, arrival: 0, promptTokens: 20, maxTokens: 40 }, { id: 2, arrival: 0, promptTokens: 20, maxTokens: 4 }],
+      events: [{ t: 6, request: 1, kind: 'finished' }],
+      steps: [step(1, 1, 20, 0, [7, 3]), step(2, 2, 20, 0, [7, 0]), step(3, 1, 12, 20), step(4, 1, 1, 32, [5])],
+      kvBlocksTotal: 8,
+    }
+    const owners = (at: number) => poolAt(trace, at).blocks.map((b) => (b.state === 'used' ? b.owner : b.state))
+    expect(owners(1.5)).toEqual(['free', 'free', 'free', 1, 'free', 'free', 'free', 1])
+    expect(owners(4)).toEqual([2, 'free', 'free', 1, 'free', 1, 'free', 'shared'])
+    expect(poolAt(trace, 4).blocks[5]).toMatchObject({ owner: 1, fill: 1 / 16 })
+    expect(owners(7)).toEqual([2, 'free', 'free', 'free', 'free', 'free', 'free', 2])
+  })
   test('without a size there is no pool', () => expect(() => poolAt(sampleTrace([{}]), 0)).toThrow(/give `total`/))
   test('cells fill their box and no more', () => {
     fc.assert(

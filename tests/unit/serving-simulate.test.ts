@@ -64,6 +64,33 @@ describe('simulation', () => {
     }), { numRuns: 150 })
   })
 
+  test('a Trace of all steps says which blocks each took: none is held twice, as many as are counted, and the times stay the same bits', () => {
+    fc.assert(fc.property(scenarios, (s) => {
+      const scenario = { ...s, cascade: null, disaggregation: null, prefixes: null, scheduler: { ...s.scheduler, prefix_cache: false, kv_blocks: s.scheduler.kv_blocks ?? 120 } }
+      const { result, trace } = simulate(scenario, { traceEvery: 1 })
+      expect(result.digest).toBe(run(scenario).digest)
+      if (!s.steps) return
+      const held = new Map<string, number>() // "replica block" → request
+      const back = trace!.events.filter((e) => e.kind === 'preempted' || e.kind === 'finished')
+      let next = 0
+      let seen = 0
+      for (const step of [...trace!.steps].sort((a, b) => a.start - b.start)) {
+        // What is over by the step's beginning is free; parked ones keep some.
+        for (; next < back.length && back[next]!.t <= step.start; next++) for (const [key, request] of held) if (request === back[next]!.request) held.delete(key)
+        for (const { request, blocks = [] } of step.batch) {
+          for (const b of blocks) {
+            seen++
+            expect(b).toBeLessThan(scenario.scheduler.kv_blocks)
+            if (scenario.scheduler.kv_offload === null && scenario.replicas === 1 && scenario.regions.length === 0) expect(held.get(`${step.replica} ${b}`) ?? request).toBe(request)
+            held.set(`${step.replica} ${b}`, request)
+          }
+        }
+        if (scenario.scheduler.kv_offload === null && scenario.replicas === 1 && scenario.regions.length === 0) expect(held.size).toBe(step.kvBlocks)
+      }
+      if (trace!.steps.length > 0) expect(seen).toBeGreaterThan(0)
+    }), { numRuns: 80 })
+  })
+
   test('work conservation: a replica of continuous batching never stands still while somebody waits', () => {
     fc.assert(fc.property(fc.nat(1000), fc.integer({ min: 1, max: 8 }), (seed, places) => {
       const scenario = parseScenario({ seed, requests: 60, arrivals: { rate: 20 }, input: { mean: 40 }, output: { mean: 20 }, steps: {}, scheduler: { max_sequences: places } })
