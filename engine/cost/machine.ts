@@ -8,10 +8,11 @@ import { affine, type AffineCosts } from './affine'
 import { hardware } from './hardware'
 import { activeParameters, kvBytesPerToken, modelSpec, totalParameters, touchedParameters, type ModelSpec } from './models'
 import type { StepFit } from './step-fit'
-import { deviceLabel, roofline, WEIGHT_BYTES, type RooflineOptions } from './roofline'
+import { deviceLabel, kvWidth, roofline, WEIGHT_BYTES, type RooflineOptions } from './roofline'
 import { speculativeAffine, type Speculation } from './speculation'
 
 export type Dtype = NonNullable<RooflineOptions['dtype']>
+export type KvDtype = NonNullable<RooflineOptions['kvDtype']>
 
 /**
  * A machine with a model on it, as far as serving knows it: what a step takes, how much fits, what its
@@ -33,10 +34,10 @@ export interface Machine {
   fit?: StepFit
 }
 
-type RooflineSteps = { kind: 'roofline' } & Pick<StepsSpec, 'hardware' | 'model' | 'tensor_parallel' | 'dtype'> & Partial<Pick<StepsSpec, 'mfu' | 'mbu' | 'overhead_ms' | 'bandwidth' | 'flops'>>
+type RooflineSteps = { kind: 'roofline' } & Pick<StepsSpec, 'hardware' | 'model' | 'tensor_parallel' | 'dtype'> & Partial<Pick<StepsSpec, 'kv_dtype' | 'mfu' | 'mbu' | 'overhead_ms' | 'bandwidth' | 'flops'>>
 
 /** What a step computes: a model of the catalogue, or the shape of one that runs here. */
-export type MachineModel = { catalogue: string; dtype: Dtype; tensorParallel: number } | { config: ModelConfig; widths: Widths }
+export type MachineModel = { catalogue: string; dtype: Dtype; kvDtype?: KvDtype; tensorParallel: number } | { config: ModelConfig; widths: Widths }
 
 /** Share of memory that servers give to weights and KV (vLLM's default). */
 const MEMORY_SHARE = 0.9
@@ -46,12 +47,12 @@ const TOKENS = 2048
 const BLOCK_SIZE = 16
 
 /** Any hardware and model of the catalogue, by roofline. Throws RangeError for unknown names, and where the model does not fit. */
-export function catalogueMachine({ hardware: device, model, tensorParallel = 1, dtype = 'bf16', ...efficiency }: RooflineOptions & { hardware: string }): Machine {
-  const cost = roofline({ hardware: device, model, tensorParallel, dtype, ...efficiency })
+export function catalogueMachine({ hardware: device, model, tensorParallel = 1, dtype = 'bf16', kvDtype, ...efficiency }: RooflineOptions & { hardware: string }): Machine {
+  const cost = roofline({ hardware: device, model, tensorParallel, dtype, kvDtype, ...efficiency })
   const { hardware: h, model: m } = cost
   const weights = totalParameters(m) * WEIGHT_BYTES[dtype]
   const memory = h.memoryBytes * tensorParallel
-  const blocks = Math.floor((memory * MEMORY_SHARE - weights) / (kvBytesPerToken(m, kvWidth(dtype)) * BLOCK_SIZE))
+  const blocks = Math.floor((memory * MEMORY_SHARE - weights) / (kvBytesPerToken(m, kvWidth(kvDtype ?? dtype)) * BLOCK_SIZE))
   if (blocks < 1) {
     const gb = (bytes: number) => `${Math.round(bytes / 1e9)} GB`
     throw new RangeError(`${m.label} needs ${gb(weights)} for its ${dtype} weights, ${deviceLabel(h, tensorParallel)} has ${gb(memory)}: take more devices (an ending such as x${Math.ceil((weights * 1.3) / h.memoryBytes)}) or a smaller model`)
@@ -59,10 +60,10 @@ export function catalogueMachine({ hardware: device, model, tensorParallel = 1, 
   return {
     label: `${deviceLabel(h, tensorParallel)}, ${m.label}`,
     provenance: cost.provenance,
-    steps: { kind: 'roofline', hardware: device, model, tensor_parallel: tensorParallel, dtype, mfu: efficiency.mfu, mbu: efficiency.mbu, overhead_ms: efficiency.overheadMs, bandwidth: efficiency.bandwidth, flops: efficiency.flops },
+    steps: { kind: 'roofline', hardware: device, model, tensor_parallel: tensorParallel, dtype, kv_dtype: kvDtype, mfu: efficiency.mfu, mbu: efficiency.mbu, overhead_ms: efficiency.overheadMs, bandwidth: efficiency.bandwidth, flops: efficiency.flops },
     limits: { sequences: SEQUENCES, tokens: TOKENS, blocks },
     roofs: cost.roofs,
-    model: { catalogue: model, dtype, tensorParallel },
+    model: { catalogue: model, dtype, kvDtype, tensorParallel },
   }
 }
 
@@ -121,6 +122,26 @@ function recordedModel(profile: RecordedProfile): Pick<Machine, 'roofs' | 'model
   return { roofs: roofline({ hardware, model, tensorParallel, dtype, mfu: 1, mbu: 1, overheadMs: 0 }).roofs, model: { catalogue: model, dtype, tensorParallel } }
 }
 
+/** What the machine's cache holds for each position of a text. */
+export function machineCache({ model }: Machine): { bytesPerToken: number; layers: number } {
+  return { bytesPerToken: machineHeld(model)!.kvBytesPerToken, layers: 'config' in model ? model.config.layers : modelSpec(model.catalogue).layers }
+}
+
+/**
+ * The same machine with keys and values of 8 bits: as many more blocks as they are smaller. Steps by roofline
+ * read less; those of a recorded machine stay what they were measured at.
+ */
+export function withInt8Cache(machine: Machine): Machine {
+  const { steps, model, limits } = machine
+  // Here one scale of 4 bytes for each position and head, as the runners keep it.
+  const small: MachineModel = 'config' in model ? { ...model, widths: { ...model.widths, kv: 1 + 4 / model.config.headDim } } : { ...model, kvDtype: 'int8' }
+  const times = machineHeld(model)!.kvBytesPerToken / machineHeld(small)!.kvBytesPerToken
+  return {
+    ...machine, model: small, limits: { ...limits, blocks: Math.floor(limits.blocks * times) },
+    ...(steps.kind === 'roofline' ? { steps: { ...steps, kv_dtype: 'int8' as const } } : {}),
+  }
+}
+
 /** What its steps take, known as the machine is known, and what they have to compute and move. */
 export function machineCost({ steps, provenance, roofs, model }: Pick<Machine, 'steps' | 'provenance' | 'roofs' | 'model'>): StepCost {
   if (steps.kind === 'affine') {
@@ -128,7 +149,7 @@ export function machineCost({ steps, provenance, roofs, model }: Pick<Machine, '
     return steps.speculation ? speculativeAffine(plain, steps, steps.speculation) : { ...plain, machine: { roofs, work: workOfSums(machineWork(model)) } }
   }
   return roofline({
-    hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype,
+    hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype, kvDtype: steps.kv_dtype ?? undefined,
     mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms, bandwidth: steps.bandwidth, flops: steps.flops, speculation: steps.speculation,
   })
 }
@@ -146,7 +167,7 @@ export function machineWork(model: MachineModel): (shares: readonly Share[]) => 
   if ('config' in model) return (shares) => workOfConfig(model.config, shares, model.widths)
   const m = modelSpec(model.catalogue)
   const weight = WEIGHT_BYTES[model.dtype]
-  return (shares) => workOfSpec(m, shares, { weight, kv: kvWidth(model.dtype) })
+  return (shares) => workOfSpec(m, shares, { weight, kv: kvWidth(model.kvDtype ?? model.dtype) })
 }
 
 /** What the model holds of the machine's memory, and what each position of its cache does. */
@@ -157,7 +178,7 @@ export function machineHeld(model: MachineModel): Trace['held'] {
   }
   const m = modelSpec(model.catalogue)
   const parameters = totalParameters(m)
-  return { parameters, weightBytes: parameters * WEIGHT_BYTES[model.dtype], kvBytesPerToken: kvBytesPerToken(m, kvWidth(model.dtype)) }
+  return { parameters, weightBytes: parameters * WEIGHT_BYTES[model.dtype], kvBytesPerToken: kvBytesPerToken(m, kvWidth(model.kvDtype ?? model.dtype)) }
 }
 
 /** As engine/model/work counts, for a model of the catalogue. */
@@ -180,8 +201,6 @@ function workOfSpec(m: ModelSpec, shares: readonly Share[], widths: Widths): Wor
     workingSet: weights + kvToken * held,
   }
 }
-
-const kvWidth = (dtype: Dtype) => Math.max(1, Math.min(2, WEIGHT_BYTES[dtype]))
 
 /** The longest text that a catalogue machine is asked for: what fits its KV blocks. */
 export function positionsOf(machine: Machine): number {

@@ -12,6 +12,8 @@ export interface RooflineOptions {
   tensorParallel?: number
   /** Width of weights and KV (default bf16). */
   dtype?: 'f32' | 'bf16' | 'f16' | 'fp8' | 'int8' | 'int4'
+  /** Width of the KV cache alone (default: as dtype, but 8 bits at least and 16 at most). */
+  kvDtype?: 'bf16' | 'f16' | 'fp8' | 'int8'
   /** Share of the peak rate that matmuls reach (default: the device's, as the catalogue has it). */
   mfu?: number
   /** Share of the peak bandwidth that reading reaches (default: the device's). */
@@ -27,6 +29,9 @@ export interface RooflineOptions {
 
 /** Bytes a weight. */
 export const WEIGHT_BYTES = { f32: 4, bf16: 2, f16: 2, fp8: 1, int8: 1, int4: 0.5 } as const
+
+/** Bytes a value of the KV cache: what servers hold where weights are of that type. */
+export const kvWidth = (dtype: keyof typeof WEIGHT_BYTES): number => Math.max(1, Math.min(2, WEIGHT_BYTES[dtype]))
 
 /**
  * t = max(FLOPs / (peak · MFU), bytes / (bandwidth · MBU)) + overhead (Williams et al. 2009; REFERENCE
@@ -48,7 +53,7 @@ export function roofline(options: RooflineOptions): StepCost & { hardware: Hardw
   const flopsPerMs = (peak * flops * mfu * tensorParallel) / 1000
   const bytesPerMs = (h.bytesPerSecond * bandwidth * mbu * tensorParallel) / 1000
   const weight = WEIGHT_BYTES[dtype]
-  const kv = kvBytesPerToken(m, Math.max(1, Math.min(2, weight)))
+  const kv = kvBytesPerToken(m, kvWidth(options.kvDtype ?? dtype))
   const active = activeParameters(m)
   const unembed = m.hidden * m.vocab
   const attention = 4 * m.layers * m.heads * m.headDim

@@ -61,6 +61,7 @@ export interface StepsSpec {
   model: string
   tensor_parallel: number
   dtype: 'f32' | 'bf16' | 'f16' | 'fp8' | 'int8' | 'int4'
+  kv_dtype: 'bf16' | 'f16' | 'fp8' | 'int8' | null
   /** null: the device's own share, as the catalogue has it. */
   mfu: number | null
   mbu: number | null

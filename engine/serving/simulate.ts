@@ -381,7 +381,7 @@ function stepCost(spec: StepsSpec, files: ScenarioFiles | undefined): StepCost {
     }
     case 'roofline': {
       try {
-        return roofline({ hardware: spec.hardware, model: spec.model, tensorParallel: spec.tensor_parallel, dtype: spec.dtype, mfu: spec.mfu ?? undefined, mbu: spec.mbu ?? undefined, overheadMs: spec.overhead_ms, bandwidth: spec.bandwidth, flops: spec.flops, speculation: spec.speculation })
+        return roofline({ hardware: spec.hardware, model: spec.model, tensorParallel: spec.tensor_parallel, dtype: spec.dtype, kvDtype: spec.kv_dtype ?? undefined, mfu: spec.mfu ?? undefined, mbu: spec.mbu ?? undefined, overheadMs: spec.overhead_ms, bandwidth: spec.bandwidth, flops: spec.flops, speculation: spec.speculation })
       } catch (cause) {
         throw new ScenarioError(`steps: ${(cause as Error).message}`, { cause })
       }

@@ -1,4 +1,4 @@
-import { machineCost, type Machine } from '../cost/machine'
+import { machineCost, withInt8Cache, type Machine } from '../cost/machine'
 import { modelSpec, totalParameters } from '../cost/models'
 import { lensMachine, type Lens } from './lens'
 import type { DeviceInfo } from '../trace/provenance'
@@ -22,7 +22,7 @@ export function createLensEngine(base: Engine, lens: Exclude<Lens, { kind: 'here
       return info
     },
     serve: async (workload, options) => base.serve(workload, { ...options, on: options?.on ?? (await machine()) }),
-    machine,
+    machine: async (of) => (typeof of === 'object' && of.kv === 'int8' ? withInt8Cache(await machine()) : machine()),
     quality: (request, options) => base.quality(request, options),
     cascade: () => Promise.reject(new EngineError('A machine in virtual time writes no answers: ask simulate for a scenario with a cascade.', 'model')),
     simulate: (request, options) => base.simulate(request, options),

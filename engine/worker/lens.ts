@@ -1,6 +1,6 @@
 import { catalogueMachine, checkNames, recordedMachine, type Machine, type RecordedProfile } from '../cost/machine'
 
-export { catalogueMachine, machineCost, recordedMachine, type RecordedProfile } from '../cost/machine'
+export { catalogueMachine, machineCache, machineCost, recordedMachine, withInt8Cache, type RecordedProfile } from '../cost/machine'
 
 /** Through which machine experiments are seen: this device, a recorded one, or any of the catalogue. */
 export type Lens =

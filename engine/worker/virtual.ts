@@ -1,4 +1,4 @@
-import { catalogueMachine, machineCost, machineHeld, machineWork, positionsOf, type Machine } from '../cost/machine'
+import { catalogueMachine, machineCost, machineHeld, machineWork, positionsOf, withInt8Cache, type Machine } from '../cost/machine'
 import type { ModelConfig } from '../model/config'
 import { modelSpec } from '../cost/models'
 import { BLOCK_SIZE, type Runner, type StepBatch, type StepResult } from '../runner/runner'
@@ -71,7 +71,8 @@ export async function serveVirtually(workload: Workload, of: Machine, { signal, 
 function asAsked({ kvBlocks, weights, kv, speculate, experts, parameters, prefixCache }: Workload, machine: Machine): Machine {
   const unknown = speculate ? 'guesses no tokens ahead' : experts !== undefined || parameters !== undefined ? 'has the model of its lens and no other size' : prefixCache ? 'keeps no prefixes: ask simulate with prefixes' : undefined
   if (unknown) throw new EngineError(`A machine in virtual time ${unknown}.`, 'scenario')
-  const precise = weights || kv ? withPrecision(machine, weights?.format ?? 'f16') : machine
+  const weighed = weights || kv === 'f16' ? withPrecision(machine, weights?.format ?? 'f16') : machine
+  const precise = kv === 'int8' ? withInt8Cache(weighed) : weighed
   return kvBlocks === undefined ? precise : { ...precise, limits: { ...precise.limits, blocks: Math.min(precise.limits.blocks, kvBlocks) } }
 }
 

@@ -50,6 +50,7 @@ describe('live slides', () => {
     ['13_long_requests_cost', ['max_ttft', 'ttft_long', 'max_itl']],
     ['15_smaller_models', ['tpot', 'ttft', 'bits_per_byte', 'tpot_speedup', 'escalation_rate', 'answer_ms', 'router_ms']],
     ['16_moe_sparsity', ['decode_rate', 'experts_read', 'speedup', 'bytes_saved', 'flops_saved', 'step_bytes', 'weight_bytes']],
+    ['19_kv_cache', ['max_itl']],
     ['18_quantization', ['tpot', 'weight_bytes', 'speedup', 'smaller']],
     ['21_new_hardware', ['ttft', 'decode_rate', 'tpot']],
   ] as const)('%s draws measured quantities with their provenance, without an error', async ([id, metrics], { deck }) => {

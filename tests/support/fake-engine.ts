@@ -5,8 +5,8 @@ import { serve, type ServeRequest } from '$engine/serving/serve'
 import type { DeviceInfo } from '$engine/trace/provenance'
 import { append } from '$engine/trace/phases'
 import type { Roofs, Trace } from '$engine/trace/trace'
-import type { Machine } from '$engine/cost/machine'
-import type { Engine, EngineInfo, ModelFolder, Progress, Workload } from '$engine/worker/protocol'
+import { withInt8Cache, type Machine } from '$engine/cost/machine'
+import type { Engine, EngineInfo, MachineRequest, ModelFolder, Progress, Workload } from '$engine/worker/protocol'
 import { Simulator } from '$engine/worker/simulator'
 import { serveVirtually } from '$engine/worker/virtual'
 
@@ -79,9 +79,10 @@ export class FakeEngine implements Engine {
   brought: (string | undefined)[] = []
 
   /** What this fake is, as the simulator sees it: the same costs. */
-  machine(model: string): Promise<Machine> {
+  machine(of: MachineRequest): Promise<Machine> {
     const { baseMs, perTokenMs } = this.costs
-    return Promise.resolve({
+    const { model, kv } = typeof of === 'string' ? { model: of } : of
+    const machine: Machine = {
       label: 'fake machine',
       provenance: { how: 'measured', device: { ...this.device, model }, at: '2026-01-01T00:00:00.000Z' },
       steps: { kind: 'affine', base_ms: baseMs, per_sequence_ms: perTokenMs, per_context_token_ms: 0, per_prefill_token_ms: perTokenMs, per_prefill_token_context_ms: 0 },
@@ -89,7 +90,8 @@ export class FakeEngine implements Engine {
       roofs: this.roofs,
       model: { config: CONFIG, widths: { weight: 4, kv: 4 } },
       resolution: 0.005,
-    })
+    }
+    return Promise.resolve(kv === 'int8' ? withInt8Cache(machine) : machine)
   }
 
   private readonly simulator = new Simulator({ yieldThread: () => new Promise((resolve) => setImmediate(resolve)) })
@@ -108,7 +110,7 @@ export class FakeEngine implements Engine {
     this.options.onServe?.(workload, this.served)
     const trace: Trace = {
       provenance: { how: 'measured', device: { ...this.device, model: workload.model === 'timing' ? 'timing-24m' : workload.model }, at: '2026-01-01T00:00:00.000Z' },
-      requests: [], events: [], steps: [], roofs: this.roofs, resolution: 0.005, kvBlocksTotal: 1024, blockSize: 16,
+      requests: [], events: [], steps: [], roofs: this.roofs, resolution: 0.005, kvBlocksTotal: workload.kvBlocks ?? 1024, blockSize: 16,
     }
     const requests = workload.requests.map((r, id): ServeRequest => {
       const promptTokens = typeof r.prompt === 'number' ? r.prompt : Math.ceil(r.prompt.length / 4)
@@ -122,7 +124,7 @@ export class FakeEngine implements Engine {
     const clock = this.options.clock ?? new VirtualClock()
     try {
       await serve(requests, {
-        runner: this.runner(clock), clock, signal, policy: workload.policy,
+        runner: this.runner(clock, workload.kvBlocks), clock, signal, policy: workload.policy,
         limits: { maxSequences: workload.maxSequences, maxBatchedTokens: workload.maxBatchedTokens },
         emit: (update) => {
           append(trace, { requests: [], ...update })
@@ -140,11 +142,11 @@ export class FakeEngine implements Engine {
     this.closed = true
   }
 
-  private runner(clock: Clock): Runner {
+  private runner(clock: Clock, blocks = 1024): Runner {
     const { costs, device } = this
     let sampled = 0
     return {
-      device, config: CONFIG, limits: { blocks: 1024, sequences: 64, tokens: 512, chain: 1 },
+      device, config: CONFIG, limits: { blocks, sequences: 64, tokens: 512, chain: 1 },
       async run(batch: StepBatch): Promise<StepResult> {
         const tokens = batch.chunks.reduce((n, c) => n + c.tokens.length, 0)
         await clock.until(clock.now() + costs.baseMs + costs.perTokenMs * tokens)
