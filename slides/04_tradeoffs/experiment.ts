@@ -3,7 +3,7 @@ import type { Context, Reading } from '$components/frame/experiment'
 import { modelSpec } from '$engine/cost/models'
 import type { Trace } from '$engine/trace/trace'
 import { catalogueMachine } from '$engine/worker/lens'
-import { EngineError, type Engine, type EngineInfo, type Machine, type Quality, type WorkloadRequest } from '$engine/worker/protocol'
+import { EngineError, type Engine, type Machine, type Quality, type WorkloadRequest } from '$engine/worker/protocol'
 
 export const FORMATS = ['f32', 'f16', 'int8', 'int4'] as const
 export type Format = (typeof FORMATS)[number]
@@ -68,7 +68,7 @@ export async function* run(p: Values<typeof params>, context: Context): AsyncGen
   const seen = new Set<string>()
   let planned = models.length * FORMATS.length
   let newest: Trace | undefined
-  const reading = (complete: boolean): TradeoffReading => ({ trace: newest!, choices: [...choices], planned, complete, missing: words(refused, models.length < TRAINED.length ? profile : undefined) })
+  const reading = (complete: boolean): TradeoffReading => ({ trace: newest!, choices: [...choices], planned, complete, missing: words(refused, models.length < TRAINED.length) })
 
   for (const model of models) {
     for (const format of FORMATS) {
@@ -119,10 +119,10 @@ async function quality(model: string, format: Format, { engine, profile, signal 
   return found
 }
 
-function words(refused: ReadonlySet<string>, short: EngineInfo | undefined): string | undefined {
+function words(refused: ReadonlySet<string>, short: boolean): string | undefined {
   const parts = [
     ...(refused.size ? [`The runner here does not hold ${[...refused].join(', ')}.`] : []),
-    ...(short ? [`The larger models are left out: ${short.device.name} would take minutes.`] : []),
+    ...(short ? ['The larger models are left out: they would take minutes here.'] : []),
   ]
   return parts.length ? parts.join(' ') : undefined
 }
