@@ -6,7 +6,6 @@ import { browser, expect, test, WIDE } from './harness'
 /** Slides with measured numbers, with settings that keep the run short. */
 const SLIDES = [
   ['00_cover', ''],
-  ['01_what_makes_slow', '1.burst=4&1.prompt=16'],
   ['02_latency_metrics', '2.requests=20'],
   ['03_latency_budget', '3.prompt=16&3.output=8'],
   ['05_latency_components', '5.prompt=16&5.output=8'],
