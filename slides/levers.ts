@@ -7,7 +7,7 @@ import type { Quantity } from '$engine/trace/quantity'
 import type { IconName } from '$assets/icons'
 import prompts from '$assets/models/prompts.json'
 import { catalogueMachine } from '$engine/worker/lens'
-import { EngineError, type Engine, type Machine, type ScenarioJson, type Simulated } from '$engine/worker/protocol'
+import { EngineError, type Engine, type LoggedRequest, type Machine, type ScenarioJson, type ServingMachine, type Simulated } from '$engine/worker/protocol'
 import { verificationOf } from './17_proxy_models/findings'
 import { MMLU, MMLU_PROVENANCE } from './mmlu'
 
@@ -27,15 +27,25 @@ export const LEVERS = [
   { lever: 'hardware', label: 'Hardware', icon: 'gpu', acts: ['memory', 'compute'] },
 ] as const satisfies readonly { lever: string; label: string; icon: IconName; acts: readonly Bottleneck[] }[]
 
-export type Lever = (typeof LEVERS)[number]['lever']
+/** What can be done about the requests themselves, and about where they are sent from. */
+export const REQUEST_LEVERS = [
+  { lever: 'prompt', label: 'Shorter prompts', icon: 'lane', acts: ['compute', 'queue'] },
+  { lever: 'output', label: 'Capped answers', icon: 'toll-gate', acts: ['memory', 'queue'] },
+  { lever: 'batch_lane', label: 'Batch lane', icon: 'car', acts: ['queue'] },
+  { lever: 'nearby', label: 'Nearer region', icon: 'network', acts: ['network'] },
+] as const satisfies readonly { lever: string; label: string; icon: IconName; acts: readonly Bottleneck[] }[]
+
+export type Lever = (typeof LEVERS)[number]['lever'] | (typeof REQUEST_LEVERS)[number]['lever']
 
 /** A server as it stands, and what is asked of it. */
 export interface Situation {
-  machine: Machine
+  machine: ServingMachine
   /** Arrivals, lengths, limits, scheduler; `arrivals.rate` counts where no load is given. */
   scenario: ScenarioJson
   /** Rate as a share of what the server sustains as it stands. */
   load?: number
+  /** The very requests of a log, in order of arrival: they are served in place of drawn ones. */
+  requests?: readonly LoggedRequest[]
 }
 
 /** One way to serve the traffic, and what came of it. */
@@ -101,11 +111,17 @@ const DRAFTS = 4
 /** Leviathan et al. 2023, table 2: T5-XXL drafted by T5-small, greedy, summarising and translating: .65 and .75. */
 const ACCEPTANCE = 0.7
 
+/** Requests that nobody sits and waits for: an assumption, as every share of them would be. */
+const PATIENT = 0.3
+/** Round trip within a region, ms (as slide 12 has it for its near ones). */
+const NEAR_MS = 5
+
 /** What is changed, before anything is served. */
 interface Change {
   says: string
-  machine?: Machine
+  machine?: ServingMachine
   scenario?: ScenarioJson
+  requests?: readonly LoggedRequest[]
   /** Another machine has another price, which nobody here knows. */
   unpriced?: true
   quality?: Quantity | null
@@ -118,8 +134,9 @@ interface Change {
  * Rejects as `simulate` does, or with the signal's reason.
  */
 export async function* pullAll(situation: Situation, options: PullOptions): AsyncGenerator<Board> {
-  const { engine, signal, seed = 1, levers = ORDER } = options
-  const serve = async (machine: Machine, scenario: ScenarioJson, rate?: number): Promise<Served & { rate: number }> => {
+  const { engine, signal, seed = 1, levers = LEVERS.map((l) => l.lever) } = options
+  const serve = async (machine: ServingMachine, scenario: ScenarioJson, rate?: number, logged = situation.requests): Promise<Served & { rate: number }> => {
+    if (logged) return serveLogged(logged, machine, { ...scenario, seed }, options)
     const { capacity } = await engine.curve({ machine, vary: 'load', values: [0.5], within: 1, scenario: { ...scenario, seed } }, { signal })
     const comes = rate ?? (situation.load === undefined ? scenario.arrivals!.rate! : situation.load * capacity!)
     const simulated = await engine.simulate({ machine, scenario: { ...scenario, seed, requests: REQUESTS, warmup: WARM_UP, arrivals: { ...scenario.arrivals, rate: comes } } }, { signal })
@@ -132,23 +149,33 @@ export async function* pullAll(situation: Situation, options: PullOptions): Asyn
     const change = await CHANGES[lever](situation, { ...options, before }).catch(refused)
     if (typeof change === 'string') pulled[lever] = { lever, says: change, overloaded: false, effects: {} }
     else {
-      const after = await serve(change.machine ?? situation.machine, change.scenario ?? situation.scenario, before.rate)
-      pulled[lever] = { lever, says: change.says, after, overloaded: before.rate >= after.capacity, effects: effectsOf(before, after, situation.scenario, change), higherIsBetter: change.higherIsBetter }
+      const after = await serve(change.machine ?? situation.machine, change.scenario ?? situation.scenario, before.rate, change.requests)
+      pulled[lever] = { lever, says: change.says, after, overloaded: situation.requests === undefined && before.rate >= after.capacity, effects: effectsOf(before, after, situation, change), higherIsBetter: change.higherIsBetter }
     }
     yield { before, pulled: { ...pulled }, complete: i === levers.length - 1 }
   }
 }
 
 /** What needs the simulator alone comes first. */
-const ORDER: readonly Lever[] = ['capacity', 'cache', 'batching', 'hardware', 'quantization', 'smaller', 'moe', 'speculation']
+const ORDER: readonly Lever[] = ['capacity', 'cache', 'batching', 'prompt', 'output', 'batch_lane', 'nearby', 'hardware', 'quantization', 'smaller', 'moe', 'speculation']
 
-function effectsOf(before: Before, after: Served, scenario: ScenarioJson, change: Change): Effects {
+/** A log's own requests; what the server sustains is found with the same lengths, drawn anew. */
+async function serveLogged(requests: readonly LoggedRequest[], machine: ServingMachine, scenario: ScenarioJson, { engine, signal }: PullOptions): Promise<Served & { rate: number }> {
+  const lengths = (of: (r: LoggedRequest) => number) => ({ dist: 'empirical' as const, values: requests.map(of) })
+  const { capacity } = await engine.curve({ machine, vary: 'load', values: [0.5], within: 1, scenario: { ...scenario, arrivals: { process: 'poisson' }, input: lengths((r) => r.inputTokens), output: lengths((r) => r.outputTokens) } }, { signal })
+  const simulated = await engine.simulate({ machine, requests, scenario: { ...scenario, requests: requests.length, warmup: 0, arrivals: { process: 'trace', file: 'a log' } } }, { signal })
+  const span = requests.at(-1)!.arrival - requests[0]!.arrival
+  return { simulated, capacity: capacity!, rate: span > 0 ? ((requests.length - 1) / span) * 1000 : 0 }
+}
+
+function effectsOf(before: Before, after: Served, { scenario, requests }: Situation, change: Change): Effects {
   const [a, b] = [before.simulated.summary, after.simulated.summary]
   const { provenance } = after.simulated
   const of = (metric: string, from: number | undefined, to: number | undefined, unit: string, formula: string, more = ''): Quantity | null =>
     from === undefined || to === undefined || !(from > 0) ? null
       : { metric, value: 100 * (to / from - 1), unit: '%', provenance, formula, note: `${change.says}: ${sized(from)} ${unit} before, ${sized(to)} ${unit} after${more}` }
-  const waiting = before.rate < after.capacity
+  // A log ends, and with it the line: what is drawn without an end has no long-run figure above what is sustained.
+  const waiting = requests !== undefined || before.rate < after.capacity
   const same = (what: string) => String.raw`\frac{\text{${what} after}}{\text{${what} before}} - 1`
   const machines = (s: ScenarioJson | undefined) => s?.replicas ?? 1
   const seconds = (served: Served, s: ScenarioJson | undefined) => machines(s) / served.capacity
@@ -179,14 +206,49 @@ type Pull = (situation: Situation, context: PullOptions & { before: Before }) =>
 const CHANGES: Record<Lever, Pull> = {
   async capacity({ scenario }) {
     const replicas = scenario.replicas ?? 1
-    return { says: `${2 * replicas} replicas for ${replicas}`, scenario: { ...scenario, replicas: 2 * replicas, router: scenario.router ?? 'shortest-queue' } }
+    const regions = scenario.regions?.map((r) => ({ ...r, replicas: 2 * (r.replicas ?? 1) }))
+    return { says: `${2 * replicas} replicas for ${replicas}`, scenario: { ...scenario, replicas: 2 * replicas, ...(regions ? { regions } : {}), router: scenario.router ?? 'shortest-queue' } }
   },
 
-  async cache({ scenario }) {
+  async cache({ scenario, requests }) {
+    if (requests) return 'The file does not say which prompts begin alike.'
     if (scenario.scheduler?.prefix_cache) return 'Prompts are cached already.'
     const { prefixes } = scenario
     if (!prefixes?.tokens) return 'No two prompts begin alike.'
     return { says: `a prefix cache, ${prefixes.tokens} tokens shared`, scenario: { ...scenario, scheduler: { ...scenario.scheduler, prefix_cache: true } } }
+  },
+
+  async prompt({ scenario, requests }) {
+    const half = (n: number) => Math.max(1, Math.round(n / 2))
+    const change = { says: 'prompts of half the tokens', quality: null }
+    if (requests) return { ...change, requests: requests.map((r) => ({ ...r, inputTokens: half(r.inputTokens) })) }
+    const { input, prefixes } = scenario
+    return { ...change, scenario: {
+      ...scenario,
+      input: { ...input, mean: half(input?.mean ?? 512), ...(input?.max === undefined ? {} : { max: half(input.max) }), ...(input?.values ? { values: input.values.map(half) } : {}) },
+      ...(prefixes ? { prefixes: { ...prefixes, tokens: half(prefixes.tokens ?? 512) } } : {}),
+    } }
+  },
+
+  async output({ scenario, requests }) {
+    const cap = Math.max(1, Math.round(requests ? requests.reduce((n, r) => n + r.outputTokens, 0) / requests.length : (scenario.output?.mean ?? 128)))
+    return {
+      says: `no answer longer than ${cap} tokens, now the mean`, quality: null,
+      scenario: requests ? { ...scenario, max_tokens: cap } : { ...scenario, output: { ...scenario.output, max: cap } },
+      ...(requests ? { requests: requests.map((r) => ({ ...r, outputTokens: Math.min(cap, r.outputTokens) })) } : {}),
+    }
+  },
+
+  async batch_lane({ scenario }) {
+    if (scenario.batch_lane) return 'There is a batch lane already.'
+    return { says: `${100 * PATIENT}\u202f% of the requests can wait, and go behind the others`, scenario: { ...scenario, batch_lane: { share: PATIENT } } }
+  },
+
+  async nearby({ scenario }) {
+    const { regions } = scenario
+    const rtt = Math.max(0, ...(regions ?? []).map((r) => r.rtt_ms ?? 0))
+    if (rtt <= NEAR_MS) return 'The way to the server is no part of it.'
+    return { says: `a round trip of ${NEAR_MS} ms for ${Math.round(rtt)}`, scenario: { ...scenario, regions: regions!.map((r) => ({ ...r, rtt_ms: Math.min(r.rtt_ms ?? 0, NEAR_MS) })) } }
   },
 
   async batching({ scenario, machine }) {
@@ -249,7 +311,7 @@ const CHANGES: Record<Lever, Pull> = {
       return { says: `${own.label} cut into 8 experts, 2 for each token`, machine: variant(machine, { model: `${own.name}:8x2` }), quality: null }
     }
     if (provenance.how !== 'measured') {
-      const own = 'catalogue' in model ? modelSpec(model.catalogue) : undefined
+      const own = model && 'catalogue' in model ? modelSpec(model.catalogue) : undefined
       if (!own || own.moe) return 'What a token would meet of it is not known.'
       const cut = modelSpec(`${own.name}:8x2`)
       // With many tokens in a step every expert is read: the bytes stay, the arithmetic goes.
@@ -273,14 +335,14 @@ const CHANGES: Record<Lever, Pull> = {
       return with_(acceptance, duration('draft') / (steps.kind === 'affine' ? steps.base_ms + steps.per_sequence_ms : duration()), `${DRAFTS} drafts by ${LADDER.draft}, ${Math.round(100 * acceptance)}\u202f% accepted (measured)`)
     }
     const draft = steps.kind === 'roofline' ? drafter(steps.model) : undefined
-    const cost = draft && steps.kind === 'roofline' ? await ratio(engine, signal, variant(machine, { model: draft.name }), machine) : 0.1
+    const cost = draft && steps.kind === 'roofline' ? await ratio(engine, signal, variant(machine, { model: draft.name }), machine as Machine /* of the catalogue, and whole */) : 0.1
     return with_(ACCEPTANCE, cost, `${DRAFTS} drafts${draft ? ` by ${draft.label}` : ''}, ${100 * ACCEPTANCE}\u202f% accepted (Leviathan et al. 2023)`)
   },
 }
 
 /** The same catalogue machine with something else in it. */
-function variant({ steps, model }: Machine, change: { hardware?: string; model?: string; dtype?: 'fp8' | 'int8' }): Machine {
-  if (steps.kind !== 'roofline' || !('catalogue' in model)) throw new RangeError('only a machine of the catalogue has variants in it')
+function variant({ steps, model }: ServingMachine, change: { hardware?: string; model?: string; dtype?: 'fp8' | 'int8' }): Machine {
+  if (steps.kind !== 'roofline' || !model || !('catalogue' in model)) throw new RangeError('only a machine of the catalogue has variants in it')
   return catalogueMachine({ hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype, mfu: steps.mfu ?? undefined, mbu: steps.mbu ?? undefined, overheadMs: steps.overhead_ms, ...change })
 }
 
@@ -288,7 +350,7 @@ function variant({ steps, model }: Machine, change: { hardware?: string; model?:
  * A machine known by five numbers with some of what they are made of changed (REFERENCE: the base is the reading of weights, a prompt
  * token is arithmetic, a context token is the reading of its cache). A model of the change, not a measurement of it.
  */
-function scaled(machine: Machine, what: string, { weights = 1, arithmetic = 1, caches = 1 }: { weights?: number; arithmetic?: number; caches?: number }): Machine {
+function scaled(machine: ServingMachine, what: string, { weights = 1, arithmetic = 1, caches = 1 }: { weights?: number; arithmetic?: number; caches?: number }): ServingMachine {
   const { steps } = machine
   if (steps.kind !== 'affine') throw new RangeError('only five numbers can be scaled')
   const provenance: Provenance = { how: 'modelled', hardware: machine.label, model: what }

@@ -1,6 +1,7 @@
 import { isMainThread, workerData, type MessagePort } from 'node:worker_threads'
 import * as claims from './claims'
 import * as embedCode from './embed-code'
+import * as diagnose from './diagnose'
 import * as fit from './fit'
 import * as generate from './generate'
 import * as load from './load'
@@ -13,11 +14,12 @@ import * as simulate from './simulate'
 import * as whatIf from './what-if'
 import { UsageError } from './usage'
 
-const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, 'embed-code': embedCode, fit, generate, load, measure, profile, score, serve, simulate, 'what-if': whatIf }
+const COMMANDS: Record<string, { help: string; main(args: readonly string[]): Promise<void> }> = { claims, diagnose, 'embed-code': embedCode, fit, generate, load, measure, profile, score, serve, simulate, 'what-if': whatIf }
 
 const HELP = `expressway COMMAND [options]
 
   claims      published numbers, and ours beside them
+  diagnose    where the time in a trace, bench file or request log went
   embed-code  the HTML that puts a slide into another page
   fit         the step cost of a server, from its request log
   generate    continue a text, and say how long it took

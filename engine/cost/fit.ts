@@ -1,4 +1,4 @@
-import { replay } from '../serving/replay'
+import { replay, type Served } from '../serving/replay'
 import type { SchedulerLimits } from '../serving/scheduler'
 import type { LoggedRequest } from '../serving/trace-files'
 import { percentile } from '../trace/metrics'
@@ -23,6 +23,22 @@ export interface Fit {
   preemptions: number
 }
 
+export interface FitOptions {
+  /** Where the search begins (default: the five numbers of an RTX 4090 with Llama-3.1-8B). */
+  from?: AffineCosts
+  /** Added to the loss, whose unit is a squared relative error: what is known of such costs before the log is read. */
+  prior?: (costs: AffineCosts) => number
+  /** Costs whose replay takes more steps than this are no candidates: a step of no length would be replayed for hours. */
+  mostSteps?: number
+  /** Times the search is begun where it stands (default 3). */
+  rounds?: number
+  /** Told how much of the search is done, 0 … 1. */
+  onProgress?: (done: number) => void
+}
+
+/** A replay that went beyond the steps it was given. */
+const TOO_MANY_STEPS = Symbol('too many steps')
+
 const KEYS = ['base_ms', 'per_sequence_ms', 'per_context_token_ms', 'per_prefill_token_ms', 'per_prefill_token_context_ms'] as const
 
 /** A simplex that has collapsed on the way is opened again where it stands. */
@@ -37,16 +53,27 @@ const PER_REQUEST = 0.02
  * whose times count (all are replayed); the error is given on all and on those left out. Throws
  * RangeError when the log lacks what the server observed.
  */
-export function fitLog(requests: readonly LoggedRequest[], limits: SchedulerLimits, fitOn: FitOn = 'all'): Fit {
+export function fitLog(requests: readonly LoggedRequest[], limits: SchedulerLimits, fitOn: FitOn = 'all', { from = RTX4090_LLAMA31_8B, prior, mostSteps = Infinity, rounds = ROUNDS, onProgress }: FitOptions = {}): Fit {
   if (requests.some((r) => !r.observed)) throw new RangeError('the log does not say when tokens came; a fit needs first- and last-token times')
   const chosen = (i: number) => fitOn === 'all' || (i % 2 === 1) === (fitOn === 'odd')
   const provenance = { how: 'simulated', seed: 0, costs: { how: 'published', source: 'request log', conditions: `${requests.length} requests` } } as const
-  const run = (x: readonly number[]) => replay(requests, affine(costs(x), provenance), limits)
+  const run = (x: readonly number[]) => {
+    let steps = 0
+    return replay(requests, affine(costs(x), provenance), limits, () => {
+      if (++steps > mostSteps) throw TOO_MANY_STEPS
+    })
+  }
 
   const observed = summary(requests, requests.map((r) => r.observed!), chosen)
   const loss = (x: readonly number[]) => {
     if (x.some((v) => !(v >= 0))) return Infinity
-    const { served } = run(x)
+    let served: Served[]
+    try {
+      served = run(x).served
+    } catch (error) {
+      if (error === TOO_MANY_STEPS) return Infinity
+      throw error
+    }
     // Squares: a sum of absolute values has creases in which a simplex gets stuck. Every request's times
     // count, so that the shape is right, and the summaries that will be quoted count more.
     let late = 0
@@ -59,10 +86,13 @@ export function fitLog(requests: readonly LoggedRequest[], limits: SchedulerLimi
     const errors = difference(summary(requests, served, chosen), observed)
     // A mean of hundreds is worth more than a p99 that two or three requests decide.
     const relative = Object.entries(errors).reduce((sum, [k, e]) => sum + e * e * (k.startsWith('mean') ? 16 : 1), 0)
-    return (late / count) * PER_REQUEST + relative
+    return (late / count) * PER_REQUEST + relative + (prior?.(costs(x)) ?? 0)
   }
-  let best: readonly number[] = KEYS.map((k) => RTX4090_LLAMA31_8B[k])
-  for (let round = 0; round < ROUNDS; round++) best = nelderMead(loss, best, ITERATIONS).x
+  let best: readonly number[] = KEYS.map((k) => from[k])
+  for (let round = 0; round < rounds; round++) {
+    best = nelderMead(loss, best, ITERATIONS).x
+    onProgress?.((round + 1) / rounds)
+  }
   const { served, preemptions } = run(best)
   const error = (keep: (i: number) => boolean) => difference(summary(requests, served, keep), summary(requests, requests.map((r) => r.observed!), keep))
   return {

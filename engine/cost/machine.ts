@@ -143,10 +143,10 @@ export function withInt8Cache(machine: Machine): Machine {
 }
 
 /** What its steps take, known as the machine is known, and what they have to compute and move. */
-export function machineCost({ steps, provenance, roofs, model }: Pick<Machine, 'steps' | 'provenance' | 'roofs' | 'model'>): StepCost {
+export function machineCost({ steps, provenance, roofs, model }: Pick<Machine, 'steps' | 'provenance'> & Partial<Pick<Machine, 'roofs' | 'model'>>): StepCost {
   if (steps.kind === 'affine') {
     const plain = affine(steps, provenance)
-    return steps.speculation ? speculativeAffine(plain, steps, steps.speculation) : { ...plain, machine: { roofs, work: workOfSums(machineWork(model)) } }
+    return steps.speculation ? speculativeAffine(plain, steps, steps.speculation) : roofs && model ? { ...plain, machine: { roofs, work: workOfSums(machineWork(model)) } } : plain
   }
   return roofline({
     hardware: steps.hardware, model: steps.model, tensorParallel: steps.tensor_parallel, dtype: steps.dtype, kvDtype: steps.kv_dtype ?? undefined,

@@ -19,10 +19,10 @@ export interface Replay {
 /**
  * Serves a log's requests again, in virtual time, on a machine that takes what `cost` says: the live
  * engine's own scheduler, one replica. Output lengths end the texts; scheduling does not see them (the
- * client is taken to have allowed the pool's worth). Requests must be in order of arrival. Throws
- * RangeError for a request that can never fit.
+ * client is taken to have allowed the pool's worth). Requests must be in order of arrival. `onStep` sees
+ * each step before its tokens are counted. Throws RangeError for a request that can never fit.
  */
-export function replay(requests: readonly LoggedRequest[], cost: StepCost, limits: SchedulerLimits): Replay {
+export function replay(requests: readonly LoggedRequest[], cost: StepCost, limits: SchedulerLimits, onStep?: (batch: Batch, start: number, end: number) => void): Replay {
   let preemptions = 0
   let steps = 0
   const scheduler = new Scheduler(limits, () => preemptions++)
@@ -42,8 +42,10 @@ export function replay(requests: readonly LoggedRequest[], cost: StepCost, limit
       const s = served[g.sequence.id]!
       if (Number.isNaN(s.scheduled)) s.scheduled = now
     }
+    const start = now
     now += duration(batch, cost)
     steps++
+    onStep?.(batch, start, now)
     scheduler.complete(batch, batch.grants.map(({ sequence, sample }) => {
       if (!sample) return { sampled: 0, finished: false }
       const s = served[sequence.id]!

@@ -197,3 +197,14 @@ function firstEndingAfter(steps: readonly Step[], t: Milliseconds): number {
   }
   return low
 }
+
+/** The same Trace, as if every answer had ended with its first token: its bottleneck is that of TTFT. */
+export function untilFirstToken(trace: Trace): Trace {
+  const spoke = new Set<number>()
+  const events = trace.events.filter((e) => {
+    const after = spoke.has(e.request)
+    if (e.kind === 'token') spoke.add(e.request)
+    return !after || e.kind === 'finished'
+  })
+  return { ...trace, events }
+}

@@ -8,11 +8,13 @@ import type { Divergence } from '../measure/quality'
 import type { StepFit } from '../cost/step-fit'
 import type { ScenarioJson } from '../serving/scenario'
 import type { SimulationResult } from '../serving/simulate'
+import type { LoggedRequest } from '../serving/trace-files'
 import type { Provenance } from '../trace/provenance'
 
 export type { Machine } from '../cost/machine'
 export type { StepFit } from '../cost/step-fit'
 export type { ScenarioJson } from '../serving/scenario'
+export type { LoggedRequest } from '../serving/trace-files'
 export type { SimulationResult, Spread } from '../serving/simulate'
 
 /** A request as the page asks for it. */
@@ -158,12 +160,17 @@ export interface OwnModel {
 /** A model, or a model and how it is held: what a machine is asked for with. */
 export type MachineRequest = string | Pick<Workload, 'model' | 'weights' | 'kv' | 'parameters'>
 
+/** As much of a machine as serving in virtual time needs: a server known by its log has no more. */
+export type ServingMachine = Pick<Machine, 'label' | 'provenance' | 'steps' | 'limits'> & Partial<Machine>
+
 /** A scenario to be served in virtual time. */
 export interface SimulateRequest {
   /** As in a scenario file; keys left out take their defaults. */
   scenario: ScenarioJson
   /** Whose steps and limits; what the scenario's own `scheduler` says goes before its limits. Absent: the scenario has steps or a service itself. */
-  machine?: Machine
+  machine?: ServingMachine
+  /** Requests as a log has them, in order of arrival, for a scenario whose arrivals are a trace. */
+  requests?: readonly LoggedRequest[]
   /** Rate as a share of what the machine sustains with such requests, in place of arrivals.rate. */
   load?: number
   /** Keep a Trace of every so-many-th request (1: of all, with its steps). */
@@ -178,7 +185,7 @@ export interface Simulated {
 }
 
 /** One parameter over many values. */
-export interface CurveRequest extends Omit<SimulateRequest, 'traceEvery'> {
+export interface CurveRequest extends Omit<SimulateRequest, 'traceEvery' | 'requests'> {
   /** 'load' (rate as a share of what is sustained), or the path of a number in the scenario ('replicas'). */
   vary: string
   values: readonly number[]

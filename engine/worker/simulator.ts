@@ -1,11 +1,11 @@
-import { machineCost, type Machine } from '../cost/machine'
+import { machineCost } from '../cost/machine'
 import { lengths } from '../serving/lengths'
 import { Random } from '../serving/random'
 import { parseScenario, replicaCount, type Scenario, type ScenarioJson } from '../serving/scenario'
 import { Simulation, type SimulateOptions } from '../serving/simulate'
 import { relativeWidth } from '../serving/statistics'
 import type { Provenance } from '../trace/provenance'
-import type { Curve, CurvePoint, CurveRequest, Simulated, SimulateRequest } from './protocol'
+import type { Curve, CurvePoint, CurveRequest, ServingMachine, Simulated, SimulateRequest } from './protocol'
 
 /** Real milliseconds of computing between looks at the message queue: a drag is heard within a frame. */
 const SLICE_MS = 6
@@ -59,7 +59,7 @@ export class Simulator {
   /** Runs a scenario to its end; what is known so far is said after about every 50 ms of it. Throws ScenarioError, RangeError, or the signal's reason. */
   async simulate(request: SimulateRequest, { signal, onUpdate }: { signal?: AbortSignal; onUpdate?: (soFar: Simulated) => void } = {}): Promise<Simulated> {
     const scenario = await this.atLoad(this.scenario(request), request.machine, request.load, signal)
-    const simulation = this.start(scenario, request.machine, { traceEvery: request.traceEvery })
+    const simulation = this.start(scenario, request.machine, { traceEvery: request.traceEvery, files: request.requests && { trace: { requests: request.requests } } })
     const provenance = this.provenance(scenario, request.machine)
     let said = this.now()
     while (await this.slice(simulation, signal)) {
@@ -112,7 +112,7 @@ export class Simulator {
    * Requests per second that a scenario's servers sustain: how fast they answer while a line never ends.
    * Throws as `curve`.
    */
-  async capacity(scenario: Scenario, machine: Machine | undefined, signal?: AbortSignal): Promise<number> {
+  async capacity(scenario: Scenario, machine: ServingMachine | undefined, signal?: AbortSignal): Promise<number> {
     if (scenario.service) return (replicaCount(scenario) * 1000) / scenario.service.mean_ms
     const { arrivals: _, requests: __, warmup: ___, slo: ____, ...kind } = scenario
     const key = JSON.stringify([kind, machine?.steps, machine?.limits])
@@ -135,7 +135,7 @@ export class Simulator {
     return rate
   }
 
-  private async point(x: number, scenario: Scenario, machine: Machine | undefined, requests: number, ofLoad: boolean, within: number, figure: CurvePoint['figure'], signal: AbortSignal | undefined, patient = false): Promise<CurvePoint> {
+  private async point(x: number, scenario: Scenario, machine: ServingMachine | undefined, requests: number, ofLoad: boolean, within: number, figure: CurvePoint['figure'], signal: AbortSignal | undefined, patient = false): Promise<CurvePoint> {
     const simulation = this.start({ ...scenario, requests, warmup: Math.ceil(requests * WARM_UP) }, machine)
     do {
       while (patient && (this.held || this.urgent > 0)) {
@@ -151,7 +151,7 @@ export class Simulator {
     return { x, summary, figure, requests, width, stable, settled: !stable || width <= within || requests >= MOST || spread === null }
   }
 
-  private async atLoad(scenario: Scenario, machine: Machine | undefined, load: number | undefined, signal: AbortSignal | undefined): Promise<Scenario> {
+  private async atLoad(scenario: Scenario, machine: ServingMachine | undefined, load: number | undefined, signal: AbortSignal | undefined): Promise<Scenario> {
     return load === undefined ? scenario : withKey(scenario, 'arrivals.rate', load * (await this.capacity(scenario, machine, signal)))
   }
 
@@ -169,17 +169,17 @@ export class Simulator {
   }
 
   /** The written scenario on its machine; what it says itself goes before what the machine says. */
-  private scenario({ scenario, machine }: { scenario: ScenarioJson; machine?: Machine }): Scenario {
+  private scenario({ scenario, machine }: { scenario: ScenarioJson; machine?: ServingMachine }): Scenario {
     if (!machine || scenario.service) return parseScenario({ ...scenario })
     const { sequences, tokens, blocks } = machine.limits
     return parseScenario({ ...scenario, steps: machine.steps, scheduler: { max_sequences: sequences, max_batched_tokens: tokens, kv_blocks: blocks, ...scenario.scheduler } })
   }
 
-  private start(scenario: Scenario, machine: Machine | undefined, options: SimulateOptions = {}): Simulation {
+  private start(scenario: Scenario, machine: ServingMachine | undefined, options: SimulateOptions = {}): Simulation {
     return new Simulation(scenario, { ...options, cost: machine && !scenario.service ? machineCost(machine) : undefined })
   }
 
-  private provenance(scenario: Scenario, machine: Machine | undefined): Provenance {
+  private provenance(scenario: Scenario, machine: ServingMachine | undefined): Provenance {
     const { seed } = scenario
     if (machine && !scenario.service) return { how: 'simulated', costs: machine.provenance, seed }
     const conditions = scenario.service ? `${scenario.service.kind} service of ${scenario.service.mean_ms} ms` : 'step costs of the scenario'
