@@ -67,7 +67,7 @@ export function readOptions(search: string): PageOptions {
  */
 export function withParameter(search: string, key: string, text: string | undefined): string {
   const parts = search.replace(/^\?/, '').split('&').filter((p) => p !== '' && decodeKey(p) !== key)
-  if (text !== undefined) parts.push(text === '' ? encodeURIComponent(key) : `${encodeURIComponent(key)}=${encodeURIComponent(text)}`)
+  if (text !== undefined) parts.push(text === '' && key !== '' ? encodeURIComponent(key) : `${encodeURIComponent(key)}=${encodeURIComponent(text)}`)
   return parts.length ? `?${parts.join('&')}` : ''
 }
 

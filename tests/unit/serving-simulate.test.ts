@@ -85,7 +85,10 @@ describe('simulation', () => {
             held.set(`${step.replica} ${b}`, request)
           }
         }
-        if (scenario.scheduler.kv_offload === null && scenario.replicas === 1 && scenario.regions.length === 0) expect(held.size).toBe(step.kvBlocks)
+        if (scenario.scheduler.kv_offload !== null || scenario.replicas !== 1 || scenario.regions.length > 0) continue
+        // A static batch keeps the blocks of all its requests from the start, also of those that a narrow step has not come to.
+        if (scenario.scheduler.policy === 'static') expect(held.size).toBeLessThanOrEqual(step.kvBlocks)
+        else expect(held.size).toBe(step.kvBlocks)
       }
       if (trace!.steps.length > 0) expect(seen).toBeGreaterThan(0)
     }), { numRuns: 80 })
