@@ -31,13 +31,6 @@ test('each slide is reached by its address and carries headline, tags and notes'
   expect(await page.locator('.slides > section').count()).toBe(SLIDES.length)
 })
 
-test('a slide that is not built says so and shows no number', async ({ deck }) => {
-  const page = await deck.open('#/22_playbook')
-  await slideReady(page, '22_playbook')
-  expect(await present(page).innerText()).toContain('This experiment is not built yet.')
-  expect(await present(page).locator('[data-value]').count()).toBe(0)
-})
-
 test('the page works as one page: no role that takes the reading keys away, no scroll view on a narrow stage', async ({ deck }) => {
   const page = await deck.open('#/03_latency_budget')
   await slideReady(page, '03_latency_budget')
